@@ -1,0 +1,75 @@
+"""What a fitted encoder makes of rows, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+
+def embed(
+    encoder: Any, values: Any, expert: str, dataset: str | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the embedding of rows as a contiguous float32 array.
+
+    Parameters
+    ----------
+    encoder : transformer
+    values : row-indexable of shape (n_rows, ...)
+    expert, dataset : str
+        Names for messages.
+
+    Returns
+    -------
+    embedding : ndarray of shape (n_rows, n_features), float32
+
+    Raises
+    ------
+    ValueError
+        If the encoder cannot embed the rows, or the result has not one finite row
+        of features for each.
+    """
+    rows = "its rows" if dataset is None else f"the rows of dataset {dataset!r}"
+    with named_errors(f"Expert {expert!r} cannot embed {rows}"):
+        embedding = encoder.transform(values)
+    if sparse.issparse(embedding):
+        embedding = embedding.toarray()
+    embedding = np.ascontiguousarray(embedding, dtype=np.float32)
+    n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
+    if embedding.ndim != 2 or len(embedding) != n_rows:
+        raise ValueError(
+            f"Expert {expert!r} returned an embedding of shape {embedding.shape} for "
+            f"{rows}; it must be of shape ({n_rows}, n_features)."
+        )
+    finite = np.isfinite(embedding).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"Expert {expert!r} returned NaN or infinity for {rows} (first for row "
+            f"{int(finite.argmin())}); embeddings must be finite."
+        )
+    return embedding
+
+
+def check_width(expert: str, width: int, expected: int) -> None:
+    """Raise ValueError for an embedding of another width than in training."""
+    if width != expected:
+        raise ValueError(
+            f"Expert {expert!r} returned an embedding of {width} features; in training "
+            f"it returned {expected}."
+        )
+
+
+@contextmanager
+def named_errors(what: str) -> Iterator[None]:
+    """Say in an error of someone else's code what we had asked it for."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{what}: {error}") from error
+    except Exception as error:
+        error.add_note(f"{what}.")
+        raise

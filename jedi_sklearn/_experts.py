@@ -1,0 +1,425 @@
+"""Experts: split into encoder and head, fitted where they are not frozen, run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Memory, Parallel, delayed
+from sklearn.base import clone, is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from ._cache import EmbeddedRows, embedded_rows
+from ._embed import embed, named_errors
+from ._labels import Labels
+from ._multidataset import MultiDataset, Rows, Table, take_rows
+from ._weights import Linear
+from .encoders import MLPEncoder
+
+Embedding = npt.NDArray[np.float32]
+
+
+class Encoding(Protocol):
+    """A named encoder."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def encoder(self) -> Any: ...
+
+
+class Expert(NamedTuple):
+    """An expert in its two parts.
+
+    Attributes
+    ----------
+    name : str
+    encoder : transformer
+        Maps rows to embeddings.
+    head : classifier or None
+        Linear classifier on the embeddings; None where the expert has none.
+    """
+
+    name: str
+    encoder: Any
+    head: Any
+
+    @property
+    def estimator(self) -> Any:
+        """The parts as one estimator."""
+        steps = [("encoder", self.encoder)]
+        if isinstance(self.encoder, Pipeline):
+            steps = self.encoder.steps
+        if self.head is None:
+            return self.encoder
+        return Pipeline([*steps, ("head", self.head)])
+
+
+def split_expert(name: str, estimator: Any) -> Expert:
+    """Split an expert into encoder and head; frozen parts of a frozen whole.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is neither a transformer nor ends in a classifier.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        encoder, head = split_expert(name, estimator.estimator)[1:]
+        frozen_head = None if head is None else FrozenEstimator(head)
+        return Expert(name, FrozenEstimator(encoder), frozen_head)
+    if is_classifier(estimator):
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            return Expert(name, estimator[:-1], estimator[-1])
+        return Expert(name, FunctionTransformer(), estimator)
+    if not hasattr(estimator, "transform"):
+        raise ValueError(
+            f"Expert {name!r} is {estimator!r}; it must be a transformer or end in a "
+            "linear classifier, like make_pipeline(PCA(), LogisticRegression())."
+        )
+    return Expert(name, estimator, None)
+
+
+def is_frozen(estimator: Any) -> bool:
+    """Say whether an estimator is used as it is, or consists of such alone."""
+    if isinstance(estimator, Pipeline):
+        return all(is_frozen(step) for _, step in estimator.steps)
+    return isinstance(estimator, FrozenEstimator)
+
+
+def read_experts(
+    experts: Sequence[tuple[str, Any]] | None,
+    labelled: Sequence[str],
+    reserved: Sequence[str],
+) -> list[Expert]:
+    """Return the experts in sorted order of their names, split, none of them fitted.
+
+    Parameters
+    ----------
+    experts : sequence of (str, estimator) or None
+        None stands for one small neural network for each labelled dataset.
+    labelled : sequence of str
+        Names of the labelled datasets.
+    reserved : sequence of str
+        Names that an expert must not have.
+
+    Raises
+    ------
+    TypeError
+        If experts is not a list of pairs.
+    ValueError
+        If a name is wrong or missing, or an estimator cannot be an expert.
+    """
+    if experts is None:
+        experts = [(name, MLPEncoder()) for name in labelled]
+    try:
+        pairs = [(name, estimator) for name, estimator in experts]
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"experts must be a list of (name, estimator), got {experts!r}."
+        ) from error
+    names = [name for name, _ in pairs]
+    for name in names:
+        if not isinstance(name, str) or "__" in name or name in reserved:
+            raise ValueError(
+                f"Invalid expert name {name!r}: names are str, without '__', and "
+                "not that of a parameter."
+            )
+        if names.count(name) > 1:
+            raise ValueError(
+                f"There are {names.count(name)} experts of name {name!r}; names must "
+                "be unique."
+            )
+    for name in labelled:
+        if name not in names:
+            raise ValueError(
+                f"Dataset {name!r} is labelled but has no expert; there are experts "
+                f"named {sorted(names)}. An expert has the name of its dataset."
+            )
+    return [split_expert(n, estimator) for n, estimator in sorted(pairs, key=_name)]
+
+
+def _name(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+def seed_experts(experts: Sequence[Expert], seeds: Sequence[int]) -> list[Expert]:
+    """Return experts whose random states that are None are set.
+
+    Left at None they would draw from NumPy's global random state.
+    """
+    return [
+        Expert(e.name, _seeded(e.encoder, seed), e.head and _seeded(e.head, seed))
+        for e, seed in zip(experts, seeds, strict=True)
+    ]
+
+
+def _seeded(estimator: Any, seed: int) -> Any:
+    estimator = clone(estimator)
+    params = estimator.get_params()
+    frozen = [key for key, value in params.items() if is_frozen(value)]
+    states = {
+        key: seed
+        for key, value in params.items()
+        if value is None
+        and key.rpartition("__")[2] == "random_state"
+        and not any(key.startswith(f"{parent}__") for parent in frozen)
+    }
+    return estimator.set_params(**states) if states else estimator
+
+
+def fit_encoders(
+    experts: Sequence[Expert],
+    datasets: MultiDataset,
+    labels: dict[str, Labels],
+    n_jobs: int | None,
+) -> list[Expert]:
+    """Fit the encoders that are not frozen on the labelled rows of their datasets.
+
+    Parameters
+    ----------
+    experts : sequence of Expert
+    datasets : MultiDataset
+    labels : dict of str to Labels
+        Of the labelled datasets. An encoder whose dataset has no labels is fitted
+        on all its rows, without y.
+    n_jobs : int or None
+
+    Returns
+    -------
+    experts : list of Expert
+        With fitted encoders; the ones given are not changed.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to fit an encoder on, or it fails.
+    """
+    for name, encoder, _ in experts:
+        if not is_frozen(encoder) and name not in datasets:
+            raise ValueError(
+                f"Expert {name!r} has to be fitted on dataset {name!r}, which is not in "
+                f"X (it has {list(datasets)}); give its rows, or an expert that is "
+                "fitted already as FrozenEstimator(expert)."
+            )
+    encoders = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_encoder)(
+            name,
+            encoder,
+            None if is_frozen(encoder) else datasets[name],
+            labels.get(name),
+        )
+        for name, encoder, _ in experts
+    )
+    return [
+        expert._replace(encoder=encoder)
+        for expert, encoder in zip(experts, encoders, strict=True)
+    ]
+
+
+def _fit_encoder(name: str, encoder: Any, X: Any, labels: Labels | None) -> Any:
+    if is_frozen(encoder):
+        with named_errors(f"Expert {name!r} is frozen but not fitted"):
+            check_is_fitted(encoder)
+        return encoder
+    y = None
+    if labels is not None:
+        X, y = take_rows(X, np.flatnonzero(labels.labelled)), labels.known
+    with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
+        return clone(encoder).fit(X, y)
+
+
+def embed_datasets(
+    experts: Sequence[Expert],
+    datasets: MultiDataset,
+    memory: Memory,
+    n_jobs: int | None,
+) -> dict[str, list[Embedding]]:
+    """Embed the rows of all datasets by all experts; see `embed_table`.
+
+    Returns
+    -------
+    embeddings : dict of str to list of ndarray of shape (n_rows, n_features)
+        For each dataset the embedding by each expert, float32.
+
+    Raises
+    ------
+    ValueError
+        If an expert cannot embed a dataset, or embeds two in different widths.
+    """
+    parallel = Parallel(n_jobs=n_jobs)
+    embeddings = {
+        table.name: embed_table(experts, table, rows, memory, parallel)
+        for table, rows in datasets.parts()
+    }
+    first = next(iter(embeddings))
+    for name, of_experts in embeddings.items():
+        for expert, here, there in zip(
+            experts, of_experts, embeddings[first], strict=True
+        ):
+            if here.shape[1] != there.shape[1]:
+                raise ValueError(
+                    f"Expert {expert.name!r} returned {here.shape[1]} features for "
+                    f"dataset {name!r} but {there.shape[1]} for dataset {first!r}; an "
+                    "expert must embed all datasets in one width."
+                )
+    return embeddings
+
+
+def embed_table(
+    experts: Sequence[Encoding],
+    table: Table,
+    rows: Rows,
+    memory: Memory,
+    parallel: Parallel,
+) -> list[Embedding]:
+    """Embed some rows of a dataset by several experts.
+
+    A frozen expert embeds a row of a table once, whatever rows are asked for
+    later; with a memory that has a location, once for all processes.
+
+    Parameters
+    ----------
+    experts : sequence of Expert or Branch
+        With fitted encoders.
+    table : Table
+    rows : ndarray of int
+    memory : joblib.Memory
+    parallel : joblib.Parallel
+
+    Returns
+    -------
+    embeddings : list of ndarray of shape (n_rows, n_features), float32
+        One an expert.
+    """
+    with table.lock:
+        kept = _kept_rows(experts, table)
+        wanted = [rows if k is None else k.missing(rows) for k in kept]
+        if memory.location is not None:
+            # The whole table, so that every view of it finds the same entry.
+            everything = np.arange(table.n_rows)
+            wanted = [
+                everything if k is not None and len(w) else w
+                for k, w in zip(kept, wanted, strict=True)
+            ]
+        # Names only serve messages: a renamed expert finds what it made before.
+        remembered = memory.cache(embed, ignore=["expert", "dataset"])
+        results = iter(
+            parallel(
+                delayed(remembered if is_frozen(expert.encoder) else embed)(
+                    expert.encoder, take_rows(table.values, w), expert.name, table.name
+                )
+                for expert, w in zip(experts, wanted, strict=True)
+                if len(w)
+            )
+        )
+        embeddings = []
+        for k, w in zip(kept, wanted, strict=True):
+            if k is not None and len(w):
+                k.put(w, next(results))
+            embeddings.append(next(results) if k is None else k.take(rows))
+        return embeddings
+
+
+def _kept_rows(experts: Sequence[Encoding], table: Table) -> list[EmbeddedRows | None]:
+    frozen = [expert.encoder for expert in experts if is_frozen(expert.encoder)]
+    kept = iter(embedded_rows(frozen, table))
+    return [next(kept) if is_frozen(expert.encoder) else None for expert in experts]
+
+
+def fit_heads(
+    experts: Sequence[Expert],
+    embeddings: dict[str, list[Embedding]],
+    labels: dict[str, Labels],
+) -> list[Expert]:
+    """Fit the heads that are not frozen on the labelled rows of their datasets.
+
+    An expert that has no head gets a logistic regression.
+
+    Parameters
+    ----------
+    experts : sequence of Expert
+    embeddings : dict of str to list of ndarray
+        As `embed_datasets` returns them.
+    labels : dict of str to Labels
+        Of the labelled datasets; other experts lend only their features, and
+        their heads are left alone.
+
+    Returns
+    -------
+    experts : list of Expert
+
+    Raises
+    ------
+    ValueError
+        If a head is not linear, or a frozen one does not know a label.
+    """
+    return [
+        expert
+        if expert.name not in labels
+        else expert._replace(
+            head=_fit_head(
+                expert, embeddings[expert.name][number], labels[expert.name]
+            )
+        )
+        for number, expert in enumerate(experts)
+    ]
+
+
+def _fit_head(expert: Expert, embedding: Embedding, labels: Labels) -> Any:
+    name, head = expert.name, expert.head
+    X, y = embedding[labels.labelled], labels.known
+    if head is None:
+        return _default_head(X, y)
+    if not is_frozen(head):
+        with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
+            head = clone(head).fit(X, y)
+    if not hasattr(head, "coef_"):
+        raise ValueError(
+            f"Expert {name!r} ends in {head!r}, which has no coef_; its last step must "
+            "be a linear classifier, or a transformer to have one fitted."
+        )
+    codes = labels.codes_in(head.classes_)
+    if (codes == -2).any():
+        unknown = labels.classes[labels.codes[codes == -2][0]]
+        raise ValueError(
+            f"Dataset {name!r} has the label {unknown!r}, which its frozen expert does "
+            f"not know; that knows {head.classes_.tolist()}. Give the encoder alone to "
+            "have a new head fitted."
+        )
+    return head
+
+
+def _default_head(X: Embedding, y: npt.NDArray) -> LogisticRegression:
+    # Fitted on standardised embeddings, which converges whatever their scale, and
+    # written back in terms of the embeddings themselves.
+    scaler = StandardScaler().fit(X)
+    head = LogisticRegression(max_iter=1000).fit(scaler.transform(X), y)
+    head.coef_ = head.coef_ / scaler.scale_
+    head.intercept_ = head.intercept_ - head.coef_ @ scaler.mean_
+    return head
+
+
+def linear_weights(head: Any) -> Linear:
+    """Return the weights of a linear classifier, one row a class, float32.
+
+    The one score of two classes becomes a pair with the same difference, whose
+    softmax is the sigmoid of that score.
+
+    Parameters
+    ----------
+    head : classifier
+        With ``coef_`` and ``intercept_``.
+    """
+    coef = np.atleast_2d(head.coef_)
+    intercept = np.broadcast_to(head.intercept_, len(coef))
+    if len(coef) == 1:
+        coef = np.vstack([-coef, coef]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
+    return Linear(coef.astype(np.float32), intercept.astype(np.float32))

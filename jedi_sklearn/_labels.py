@@ -1,0 +1,128 @@
+"""What a label may be, which rows have none, and how labels become numbers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+
+class Labels(NamedTuple):
+    """Labels of one dataset as numbers.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels in sorted order, as they were written.
+    codes : ndarray of shape (n_rows,), int64
+        Position in `classes` of each row's label, -1 where it has none.
+    """
+
+    classes: npt.NDArray
+    codes: npt.NDArray[np.int64]
+
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a label."""
+        return self.codes >= 0
+
+    @property
+    def known(self) -> npt.NDArray:
+        """Labels, as written, of the labelled rows."""
+        return self.classes[self.codes[self.labelled]]
+
+    def codes_in(self, classes: npt.NDArray) -> npt.NDArray[np.int64]:
+        """Return the positions in other classes: -1 no label, -2 none of them."""
+        own, other = _comparable(self.classes, classes)
+        position = {label: i for i, label in enumerate(other.tolist())}
+        table = [position.get(label, -2) for label in own.tolist()] + [-1]
+        return np.array(table, dtype=np.int64)[self.codes]
+
+
+def _comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
+    """Numbers stay numbers (1 is 1.0); beside other labels all become str."""
+    if all(c.dtype.kind in "iufb" for c in classes):
+        return classes
+    return tuple(c.astype(str) for c in classes)
+
+
+def one_dimensional(labels: Any, dataset: str) -> npt.NDArray:
+    """Return labels as a one-dimensional array, missing ones left as they are."""
+    if isinstance(labels, list | tuple):
+        # NumPy would turn a NaN among str into "nan".
+        labels = np.array(labels, dtype=object)
+    if hasattr(labels, "to_numpy"):
+        labels = labels.to_numpy()
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = column_or_1d(labels, warn=True)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"Labels of dataset {dataset!r} have shape {labels.shape}; one label for "
+            "each row is needed."
+        )
+    return labels
+
+
+def missing_labels(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
+    """Say which labels mark an unlabelled row: -1 among integers, None or NaN."""
+    if labels.dtype.kind in "iu":
+        return labels == -1
+    missing = np.asarray(pd.isna(labels))
+    if labels.dtype.kind == "O" and not missing.all():
+        known = labels[~missing]
+        if all(isinstance(label, int | np.integer) for label in known):
+            missing[~missing] = known.astype(np.int64) == -1
+    return missing
+
+
+def encode_labels(labels: Any, dataset: str) -> Labels:
+    """Return the labels of a dataset as numbers.
+
+    Raises
+    ------
+    ValueError
+        If labels are of several kinds, infinite or not those of classes.
+    """
+    labels = one_dimensional(labels, dataset)
+    labelled = ~missing_labels(labels)
+    codes = np.full(len(labels), -1, dtype=np.int64)
+    known = _plain(labels[labelled], dataset)
+    if not len(known):
+        return Labels(known, codes)
+    check_classification_targets(known)
+    classes, codes[labelled] = np.unique(known, return_inverse=True)
+    return Labels(classes, codes)
+
+
+def _plain(known: npt.NDArray, dataset: str) -> npt.NDArray:
+    """Return an array of objects as one of their type."""
+    if known.dtype.kind == "f" and np.isinf(known).any():
+        raise ValueError(
+            "Input y contains infinity or a value too large for "
+            f"dtype({str(known.dtype)!r}) (dataset {dataset!r})."
+        )
+    if known.dtype.kind != "O" or not len(known):
+        return known
+    kinds = sorted({"str" if isinstance(v, str) else "number" for v in known})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Labels of dataset {dataset!r} mix str and numbers; use one kind."
+        )
+    return np.array(known.tolist())
+
+
+def composite_labels(dataset: str, labels: npt.NDArray) -> npt.NDArray[np.str_]:
+    """Return ``"dataset/label"`` for each row, the bare name where unlabelled."""
+    classes, codes = encode_labels(labels, dataset)
+    names = [*composite_classes(dataset, classes), dataset]
+    return np.array(names)[codes]
+
+
+def composite_classes(dataset: str, classes: npt.NDArray) -> npt.NDArray[np.str_]:
+    """Return ``"dataset/label"`` for each class."""
+    return np.array([f"{dataset}/{label}" for label in classes.tolist()], dtype=str)

@@ -1,0 +1,422 @@
+"""Rows of several datasets as one indexable table.
+
+Every kind of input that the package accepts becomes a `MultiDataset` here and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+from sklearn.utils import check_array
+
+from ._labels import composite_labels, missing_labels, one_dimensional
+
+Rows = npt.NDArray[np.intp]
+
+
+class Table:
+    """The rows of one dataset, shared by all views of them.
+
+    Attributes
+    ----------
+    name : str
+    values : row-indexable
+    n_rows : int
+    labelled : ndarray of bool of shape (n_rows,) or None
+        Which rows have a label, where that is known.
+    embeddings : dict or None
+        What frozen experts have made of the rows; None where the table does not
+        outlive a call.
+    """
+
+    __slots__ = ("embeddings", "labelled", "lock", "n_rows", "name", "values")
+
+    def __init__(
+        self, name: str, values: Any, labelled: npt.NDArray[np.bool_] | None = None
+    ) -> None:
+        self.name = name
+        self.values = values
+        self.n_rows = _n_rows(name, values)
+        self.labelled = labelled
+        self.embeddings: dict[Any, Any] | None = {}
+        # Two threads of a search must not embed the same rows side by side.
+        self.lock = threading.Lock()
+
+
+class MultiDataset(Mapping[str, Any]):
+    """Rows of several datasets, as a mapping and as one indexable table.
+
+    As a mapping it gives the rows of a dataset by name; ``len`` and iteration are
+    those of a mapping. Indexed with row numbers, a mask or a slice it gives
+    another `MultiDataset` of these rows in this order, which copies nothing. With
+    its ``shape`` this is all that scikit-learn's splitters, searches and
+    meta-estimators ask of X.
+
+    The values are held by reference. :func:`stack_datasets` makes one together
+    with the matching labels.
+
+    Parameters
+    ----------
+    datasets : mapping of str to row-indexable of shape (n_rows, ...)
+        Arrays of any number of dimensions, DataFrames, sparse matrices, memory
+        maps or lists. A name must not contain ``"/"``, which separates it from
+        the label in ``"dataset/label"``.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of rows of all datasets and number of values in a row; the latter
+        is 1 where rows are not numeric or not of one size.
+
+    Raises
+    ------
+    TypeError
+        If a name is not a str, or the values cannot be indexed by row.
+    ValueError
+        If there is no dataset, one has no rows, or a name contains ``"/"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jedi_sklearn import MultiDataset
+    >>> X = MultiDataset({"b": np.arange(4.0).reshape(2, 2), "a": np.ones((3, 2))})
+    >>> X
+    MultiDataset(a: 3 rows, b: 2 rows)
+    >>> X.shape
+    (5, 2)
+    >>> X[[4, 0]]["b"]
+    array([[2., 3.]])
+    """
+
+    def __init__(self, datasets: Mapping[str, Any]) -> None:
+        if not isinstance(datasets, Mapping):
+            raise TypeError(
+                f"datasets must be a mapping of names to rows, got {type(datasets)}."
+            )
+        for name in datasets:
+            _check_name(name)
+        if not datasets:
+            raise ValueError("datasets is empty; at least one dataset is needed.")
+        self._init_tables([Table(name, datasets[name]) for name in sorted(datasets)])
+
+    def _init_tables(self, tables: list[Table]) -> None:
+        sizes = [table.n_rows for table in tables]
+        self._tables = tables
+        # Of each row the number of its table, and the number in that table.
+        self._table_of_row: Rows = np.repeat(np.arange(len(tables)), sizes)
+        self._row: Rows = np.concatenate([np.arange(size) for size in sizes])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        sizes = {_row_size(table.values) for table in self._tables}
+        return len(self._row), sizes.pop() if len(sizes) == 1 else 1
+
+    @property
+    def groups(self) -> npt.NDArray[np.str_]:
+        """Name of the dataset of each row, an array of str of shape (n_rows,)."""
+        return np.array([table.name for table in self._tables])[self._table_of_row]
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            for table, rows in self.parts():
+                if table.name == key:
+                    return take_rows(table.values, rows)
+            raise KeyError(f"no dataset {key!r}; there are {list(self)}")
+        if isinstance(key, tuple):
+            # scikit-learn selects rows with ``X[rows, ...]``.
+            key = key[0]
+        if isinstance(key, int | np.integer):
+            key = [key]
+        return self._view(self._table_of_row[key], self._row[key])
+
+    def _view(self, table_of_row: Rows, row: Rows) -> Self:
+        view = object.__new__(type(self))
+        view._tables = self._tables
+        view._table_of_row = table_of_row
+        view._row = row
+        return view
+
+    def __iter__(self) -> Iterator[str]:
+        return (table.name for table, _ in self.parts())
+
+    def __len__(self) -> int:
+        return len(np.unique(self._table_of_row))
+
+    def parts(self) -> Iterator[tuple[Table, Rows]]:
+        """Yield each dataset that has rows here with their numbers in its table."""
+        for number, table in enumerate(self._tables):
+            rows = self._row[self._table_of_row == number]
+            if len(rows):
+                yield table, rows
+
+    def rows_of(self, name: str) -> Rows:
+        """Return the positions, among all rows, of those of a dataset."""
+        names = [table.name for table in self._tables]
+        return np.flatnonzero(self._table_of_row == names.index(name))
+
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Say of each row whether it has a label; where that is not known, it has."""
+        labelled = np.ones(len(self._row), dtype=bool)
+        for table, rows in self.parts():
+            if table.labelled is not None:
+                labelled[self.rows_of(table.name)] = table.labelled[rows]
+        return labelled
+
+    def __repr__(self) -> str:
+        parts = [f"{table.name}: {len(rows)} rows" for table, rows in self.parts()]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Views are never changed, and a copy of the data would cost memory.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Only the rows that are seen, and none of the embeddings.
+        tables = [
+            (
+                table.name,
+                take_rows(table.values, rows),
+                None if table.labelled is None else table.labelled[rows],
+            )
+            for table, rows in self.parts()
+        ]
+        return _rebuild, (type(self), tables, self._order())
+
+    def _order(self) -> Rows:
+        """Position of each row among the rows sorted by dataset."""
+        order = np.empty(len(self._row), dtype=np.intp)
+        order[np.argsort(self._table_of_row, kind="stable")] = np.arange(len(order))
+        return order
+
+
+class MultiTarget(MultiDataset):
+    """Labels of the rows of a `MultiDataset`, what `stack_datasets` returns as y.
+
+    As a mapping it gives the labels of a dataset as they were written, as an array
+    it is one of str, ``"dataset/label"``; an unlabelled row is its dataset's name
+    alone. See :class:`MultiDataset` for the rest.
+
+    Parameters
+    ----------
+    datasets : mapping of str to array-like of shape (n_rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jedi_sklearn import stack_datasets
+    >>> X = {"a": np.ones((3, 2)), "b": np.ones((2, 2))}
+    >>> X, y = stack_datasets(X, {"a": [7, -1, 8], "b": ["x", "y"]})
+    >>> np.asarray(y)
+    array(['a/7', 'a', 'a/8', 'b/x', 'b/y'], dtype='<U3')
+    >>> y[[4, 0]]["a"]
+    array([7])
+    """
+
+    def __init__(self, datasets: Mapping[str, Any]) -> None:
+        super().__init__(
+            {name: one_dimensional(labels, name) for name, labels in datasets.items()}
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._row),)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
+        parts = [
+            composite_labels(table.name, take_rows(table.values, rows))
+            for table, rows in self.parts()
+        ]
+        labels = np.concatenate(parts) if parts else np.array([], dtype=str)
+        return labels[self._order()].astype(dtype or labels.dtype)
+
+
+def _rebuild(
+    kind: type[MultiDataset], tables: list[tuple[Any, ...]], order: Rows
+) -> MultiDataset:
+    stacked = object.__new__(kind)
+    stacked._init_tables([Table(*table) for table in tables])
+    return stacked[order]
+
+
+def stack_datasets(
+    X: Mapping[str, Any], y: Mapping[str, Any]
+) -> tuple[MultiDataset, MultiTarget]:
+    """Stack datasets and their labels into a pair for scikit-learn's tools.
+
+    Parameters
+    ----------
+    X : mapping of str to row-indexable of shape (n_rows, ...)
+        See :class:`MultiDataset`.
+    y : mapping of str to array-like of shape (n_rows,)
+        Labels of each dataset; -1 (integers), None or NaN mark unlabelled rows,
+        and a dataset that is missing here is wholly unlabelled.
+
+    Returns
+    -------
+    X : MultiDataset of shape (n_rows, n_features)
+    y : MultiTarget of shape (n_rows,)
+
+    Raises
+    ------
+    TypeError
+        If X or y is not a mapping.
+    ValueError
+        If y has a dataset that X has not, or another number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import train_test_split
+    >>> from jedi_sklearn import stack_datasets
+    >>> X = {"a": np.ones((6, 2)), "b": np.ones((4, 2))}
+    >>> X, y = stack_datasets(X, {"a": [0, 1] * 3, "b": ["x", "y"] * 2})
+    >>> X_train, X_test, y_train, y_test = train_test_split(
+    ...     X, y, stratify=y, test_size=4, random_state=0
+    ... )
+    >>> X_train
+    MultiDataset(a: 4 rows, b: 2 rows)
+    """
+    if not isinstance(y, Mapping):
+        raise TypeError(f"y must be a mapping of names to labels, got {type(y)}.")
+    stacked = MultiDataset(X)
+    sizes = {table.name: table.n_rows for table in stacked._tables}
+    check_names(y, sizes)
+    labels = {
+        name: y.get(name, np.full(size, None, dtype=object))
+        for name, size in sizes.items()
+    }
+    target = MultiTarget(labels)
+    for table, labels_table in zip(stacked._tables, target._tables, strict=True):
+        check_n_rows(table.name, table.n_rows, labels_table.n_rows)
+        table.labelled = ~missing_labels(labels_table.values)
+        if table.name in y:
+            check_has_labels(table.name, bool(table.labelled.any()))
+    return stacked, target
+
+
+def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
+    """Return any accepted kind of X as a `MultiDataset`.
+
+    Parameters
+    ----------
+    X : mapping, MultiDataset, DataFrame or array-like
+        A DataFrame whose index has a level ``dataset`` holds several datasets; any
+        other DataFrame and any array is one.
+    name : str, default="dataset"
+        Name of the dataset where X does not say it.
+    """
+    if isinstance(X, MultiDataset):
+        return X
+    if isinstance(X, pd.DataFrame) and "dataset" in X.index.names:
+        return _from_dataframe(X)
+    if isinstance(X, pd.DataFrame):
+        X = {name: X}
+    elif not isinstance(X, Mapping):
+        checked = check_array(
+            X, accept_sparse="csr", estimator="JEDIClassifier", input_name="X"
+        )
+        X = {name: checked}
+    datasets = MultiDataset(X)
+    for table in datasets._tables:
+        # They end with the call: nobody could ask for the embeddings again.
+        table.embeddings = None
+    return datasets
+
+
+def _from_dataframe(X: pd.DataFrame) -> MultiDataset:
+    groups = X.index.get_level_values("dataset")
+    if X.index.nlevels > 1:
+        X = X.droplevel("dataset")
+    else:
+        X = X.reset_index(drop=True)
+    numbers, names = pd.factorize(groups, sort=True)
+    if (numbers < 0).any():
+        raise ValueError("The index level 'dataset' of X has missing values.")
+    stacked = MultiDataset({name: X[numbers == i] for i, name in enumerate(names)})
+    order = np.empty(len(numbers), dtype=np.intp)
+    order[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
+    return stacked[order]
+
+
+def is_row_wise(X: Any) -> bool:
+    """Say whether results for X come as one array over all its rows."""
+    return isinstance(X, MultiDataset) or not isinstance(X, Mapping)
+
+
+def check_names(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise ValueError where y has a dataset that X has not."""
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"y has labels for dataset {name!r}, which is not in X; the datasets "
+                f"of X are {sorted(known)}."
+            )
+
+
+def check_has_labels(name: str, has_labels: bool) -> None:
+    """Raise ValueError where y names a dataset but holds no label for it."""
+    if not has_labels:
+        raise ValueError(
+            f"Dataset {name!r} has no labels in y (all are -1, None or NaN); leave it "
+            "out of y if it is meant to be wholly unlabelled."
+        )
+
+
+def check_n_rows(name: str, n_rows: int, n_labels: int) -> None:
+    """Raise ValueError where X and y have different numbers of rows."""
+    if n_rows != n_labels:
+        raise ValueError(
+            f"Dataset {name!r} has {n_rows} rows in X but {n_labels} labels in y; "
+            "there must be one label for each row (-1, None or NaN where unknown)."
+        )
+
+
+def take_rows(values: Any, rows: Rows) -> Any:
+    """Return some rows of any row-indexable, without a copy where they are a run."""
+    if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+        run = slice(int(rows[0]), int(rows[0]) + len(rows))
+        return values.iloc[run] if hasattr(values, "iloc") else values[run]
+    if hasattr(values, "iloc"):
+        return values.iloc[rows]
+    if hasattr(values, "shape"):
+        return values[rows]
+    return [values[row] for row in rows]
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"Names of datasets must be str, got {name!r}.")
+    if "/" in name:
+        raise ValueError(
+            f"Dataset name {name!r} contains '/', which separates a dataset's name "
+            "from a label; use another character."
+        )
+
+
+def _n_rows(name: str, values: Any) -> int:
+    indexable = hasattr(values, "shape") or isinstance(values, list | tuple)
+    if not indexable or getattr(values, "shape", (0,)) == ():
+        raise TypeError(
+            f"Dataset {name!r} must be indexable by row (an array, a DataFrame, a "
+            f"sparse matrix or a list), got {type(values)}."
+        )
+    if sparse.issparse(values) and values.format not in ("csr", "lil", "dok"):
+        raise TypeError(
+            f"Dataset {name!r} is a sparse matrix in {values.format} format, whose "
+            "rows cannot be selected; convert it with .tocsr()."
+        )
+    n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
+    if n_rows == 0:
+        raise ValueError(f"Dataset {name!r} has no rows; at least one is needed.")
+    return int(n_rows)
+
+
+def _row_size(values: Any) -> int:
+    return int(np.prod(getattr(values, "shape", (1,))[1:], dtype=np.intp))

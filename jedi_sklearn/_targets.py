@@ -1,0 +1,136 @@
+"""Every accepted kind of y becomes one kind here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils import column_or_1d
+
+from ._labels import Labels, composite_classes, encode_labels, one_dimensional
+from ._multidataset import MultiDataset, MultiTarget, check_has_labels, check_n_rows, check_names
+
+
+class Targets(NamedTuple):
+    """Labels of all datasets that have any.
+
+    Attributes
+    ----------
+    labels : dict of str to Labels
+        In sorted order of the datasets.
+    composite : bool
+        Whether, where the rows of all datasets stand in one array, a label is
+        called ``"dataset/label"``; else it is called what it is.
+    """
+
+    labels: dict[str, Labels]
+    composite: bool
+
+    def reported(self, dataset: str, classes: npt.NDArray) -> npt.NDArray:
+        """Return what classes are called in one array with other datasets'."""
+        return composite_classes(dataset, classes) if self.composite else classes
+
+
+def read_targets(y: Any, datasets: MultiDataset) -> Targets:
+    """Return the labels of each dataset that has any, in the order of its rows.
+
+    Parameters
+    ----------
+    y : mapping of str to array-like, MultiTarget or array-like of shape (n_rows,)
+    datasets : MultiDataset of n_rows rows
+
+    Raises
+    ------
+    ValueError
+        If y is None, does not match the rows, or holds no class labels.
+    """
+    if y is None:
+        raise ValueError(
+            "JEDIClassifier requires y to be passed, but the target y is None."
+        )
+    composite = True
+    if isinstance(y, Mapping):
+        _check_alignment(y, datasets)
+        labels = {name: encode_labels(y[name], name) for name in y}
+    else:
+        labels, composite = _read_rows(y, datasets)
+    labelled = {n: labels[n] for n in sorted(labels) if labels[n].labelled.any()}
+    return Targets(labelled, composite)
+
+
+def check_trainable(y: Any, targets: Targets) -> None:
+    """Raise ValueError where a dataset has too few labels to train a classifier."""
+    if isinstance(y, Mapping) and not isinstance(y, MultiTarget):
+        for name in y:
+            check_has_labels(name, name in targets.labels)
+    if not targets.labels:
+        raise ValueError("y has no label at all; at least one dataset must have some.")
+    for name, labels in targets.labels.items():
+        if len(labels.classes) == 1:
+            raise ValueError(
+                f"Dataset {name!r} has only one class, {labels.classes[0]!r}; a "
+                "classifier needs two or more (-1, None and NaN mark unlabelled rows)."
+            )
+
+
+def _check_alignment(y: Mapping[str, Any], datasets: MultiDataset) -> None:
+    sizes = {table.name: len(rows) for table, rows in datasets.parts()}
+    check_names(y, sizes)
+    for name in y:
+        check_n_rows(name, sizes[name], len(one_dimensional(y[name], name)))
+    if isinstance(y, MultiTarget) and not np.array_equal(y.groups, datasets.groups):
+        raise ValueError(
+            "The rows of y are of other datasets than those of X; index both alike."
+        )
+
+
+def _read_rows(y: Any, datasets: MultiDataset) -> tuple[dict[str, Labels], bool]:
+    """Read labels in one array over the rows of all datasets; are they composite?"""
+    groups = datasets.groups
+    if isinstance(y, pd.Series) and "dataset" in y.index.names:
+        same = np.array_equal(y.index.get_level_values("dataset"), groups)
+        if len(y) == len(groups) and not same:
+            raise ValueError(
+                "The index level 'dataset' of y differs from that of X; sort both "
+                "alike."
+            )
+    if not isinstance(y, list | tuple | pd.Series | pd.Index):
+        y = column_or_1d(y, warn=True)
+    y = one_dimensional(y, " and ".join(datasets))
+    if len(y) != len(groups):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has "
+            f"{len(groups)} rows, y has {len(y)} labels."
+        )
+    composite = _are_composite(y, groups)
+    if not composite and not datasets.labelled().all():
+        # scikit-learn's tools that number the labels themselves lose the marks.
+        y = np.where(datasets.labelled(), y.astype(object), None)
+    parts = {name: y[datasets.rows_of(name)] for name in datasets}
+    if composite:
+        parts = {name: _bare(part, name) for name, part in parts.items()}
+    if len(datasets) == 1 and y.dtype.kind == "i" and set(y.tolist()) == {-1, 1}:
+        # The two classes of a binary problem, as scikit-learn's users write them;
+        # with -1 for unlabelled there would be but one class.
+        classes, codes = np.unique(y, return_inverse=True)
+        return dict.fromkeys(datasets, Labels(classes, codes)), composite
+    return {n: encode_labels(part, n) for n, part in parts.items()}, composite
+
+
+def _are_composite(y: npt.NDArray, groups: npt.NDArray) -> bool:
+    """Say whether labels are ``"dataset/label"`` or a bare name for unlabelled."""
+    if y.dtype.kind not in "OU" or not all(isinstance(label, str) for label in y):
+        return False
+    unlabelled = y == groups
+    prefixed = [
+        label.startswith(f"{group}/") for label, group in zip(y, groups, strict=True)
+    ]
+    return bool(any(prefixed) and np.all(unlabelled | prefixed))
+
+
+def _bare(part: npt.NDArray, name: str) -> list[str | None]:
+    """Return composite labels of one dataset without its name."""
+    return [None if label == name else label.removeprefix(f"{name}/") for label in part]

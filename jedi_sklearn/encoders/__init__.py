@@ -1,0 +1,5 @@
+"""Encoders: transformers that turn rows into embeddings."""
+
+from ._mlp import MLPEncoder
+
+__all__ = ["MLPEncoder"]

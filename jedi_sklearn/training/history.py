@@ -1,0 +1,65 @@
+"""The history of a training as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TERMS = (
+    "student_loss",
+    "teacher_loss",
+    "distillation_loss",
+    "student_accuracy",
+    "teacher_accuracy",
+)
+VALIDATION = ("val_expert_accuracy", "val_student_accuracy", "val_teacher_accuracy")
+
+
+def history_frame(
+    epochs: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    n_labelled: Sequence[int],
+    n_rows: int,
+) -> pd.DataFrame:
+    """Return one row an epoch, one column for each quantity and dataset.
+
+    Parameters
+    ----------
+    epochs : sequence of mapping
+        As the net recorded them: ``train_loss``, ``terms`` (sums over the rows, one
+        row for each of `TERMS`) and maybe those of `VALIDATION`.
+    names : sequence of str
+        The students' datasets.
+    n_labelled : sequence of int
+        Number of labelled rows of each.
+    n_rows : int
+        Number of rows of all datasets.
+
+    Returns
+    -------
+    history : DataFrame
+        Index ``epoch``, from 1; columns (quantity, dataset). Losses and accuracies
+        are means over the labelled rows, the distillation loss, with the weights
+        of Eq. (2), over all rows.
+    """
+    sizes = np.array(n_labelled, dtype=np.float64)
+    divisors = np.array([sizes, sizes, np.full_like(sizes, n_rows), sizes, sizes])
+    columns: dict[tuple[str, str], list[float]] = {
+        ("loss", "all"): [epoch["train_loss"] for epoch in epochs]
+    }
+    tables = [epoch["terms"] / divisors for epoch in epochs]
+    for i, quantity in enumerate(TERMS):
+        for k, name in enumerate(names):
+            columns[quantity, name] = [table[i, k] for table in tables]
+    for quantity in VALIDATION:
+        if epochs and quantity in epochs[0]:
+            for k, name in enumerate(names):
+                columns[quantity, name] = [epoch[quantity][k] for epoch in epochs]
+    frame = pd.DataFrame(
+        columns, index=pd.RangeIndex(1, len(epochs) + 1, name="epoch"), dtype=float
+    )
+    frame.columns = pd.MultiIndex.from_tuples(columns, names=["quantity", "dataset"])
+    return frame

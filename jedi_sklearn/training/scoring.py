@@ -1,0 +1,54 @@
+"""Accuracies of students and teachers on rows that are not trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from .batches import Batches, TrainingRows
+
+
+class ScoreRows(Callback):
+    """After every epoch writes accuracies on given rows into the history.
+
+    The keys are ``val_expert_accuracy`` (that of the students before the first
+    step), ``val_student_accuracy`` and ``val_teacher_accuracy``, each a list with
+    one number a student, NaN where its dataset has no row here.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        Only the labelled ones are looked at.
+    device : str
+    """
+
+    def __init__(self, rows: TrainingRows, device: str) -> None:
+        self.rows = rows
+        self.device = device
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        n_rows = len(self.rows.features)
+        batches = Batches(self.rows, n_rows, torch.Generator(), self.device)
+        self.batch_ = batches.batch(torch.arange(n_rows))
+        self.expert_accuracy_ = self._accuracies(net)[0]
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        student, teacher = self._accuracies(net)
+        net.history.record("val_expert_accuracy", self.expert_accuracy_)
+        net.history.record("val_student_accuracy", student)
+        net.history.record("val_teacher_accuracy", teacher)
+
+    @torch.no_grad()
+    def _accuracies(self, net: Any) -> list[list[float]]:
+        network = net.module_.eval()
+        given = network(self.batch_, distil=False)
+        labels = [self.batch_.labels[i] for i in network.datasets]
+        return [
+            [
+                (scores.argmax(dim=1) == y).double().mean().item()
+                for scores, y in zip(group, labels, strict=True)
+            ]
+            for group in (given.students, given.teachers)
+        ]
