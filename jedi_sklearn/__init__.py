@@ -1,7 +1,15 @@
 """Joint expert distillation for scikit-learn."""
 
 from ._classifier import JEDIClassifier
-from ._multidataset import MultiDataset, stack_datasets
+from ._multidataset import MultiDataset, MultiTarget, stack_datasets
 from ._version import __version__
+from .metrics import evaluate
 
-__all__ = ["JEDIClassifier", "MultiDataset", "__version__", "stack_datasets"]
+__all__ = [
+    "JEDIClassifier",
+    "MultiDataset",
+    "MultiTarget",
+    "__version__",
+    "evaluate",
+    "stack_datasets",
+]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
+from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
@@ -33,11 +33,11 @@ from ._targets import Targets, check_trainable, read_targets
 from ._validation import check_parameters, draw_seeds
 
 if TYPE_CHECKING:
-    from .training import Trained, TrainingRows
+    from .training import Trained, TrainingRows, Weights
 
 
 class JEDIClassifier(ClassifierMixin, _BaseComposition):
-    """DOC"""
+    """DOC."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         if X_val is not None:
             validation = self._validation_rows(X_val, y_val, experts)
         trained = self._train(experts, embeddings, targets.labels, validation, seed)
-        self._set_fitted(targets, experts, trained)
+        self._set_fitted(targets, experts, trained.weights)
         self.datasets_ = list(datasets)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
@@ -226,7 +226,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             If a dataset has no student, or its expert cannot embed the rows.
         """
         scores = self._student_scores(X)
-        probabilities = {name: softmax(part, axis=1) for name, part in scores.items()}
+        probabilities = {name: softmax(part) for name, part in scores.items()}
         if not is_row_wise(X):
             return probabilities
         datasets = as_multidataset(X, self._name_of_array())
@@ -294,8 +294,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
 
     def _name_of_array(self) -> str:
         """Name of the dataset of an X that does not say it."""
-        one = self.experts is not None and len(self.experts) == 1
-        return self.experts[0][0] if one else "dataset"
+        if self.experts is not None and len(self.experts) == 1:
+            return str(self.experts[0][0])
+        return "dataset"
 
     def _embed(
         self, experts: Sequence[Expert], datasets: MultiDataset
@@ -367,18 +368,16 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self,
         targets: Targets,
         experts: Sequence[Expert],
-        trained: Trained,
+        weights: Weights,
     ) -> None:
         """Set all fitted attributes; nothing here can fail halfway."""
         students = [e for e in experts if e.name in targets.labels]
         branches = [
             Branch(expert.name, expert.encoder, adjustment)
-            for expert, adjustment in zip(experts, trained.adjustments, strict=True)
+            for expert, adjustment in zip(experts, weights.adjustments, strict=True)
         ]
         by_name = {branch.name: branch for branch in branches}
-        reported = {
-            e.name: targets.reported(e.name, e.head.classes_) for e in students
-        }
+        reported = {e.name: targets.reported(e.name, e.head.classes_) for e in students}
         self.classes_ = np.unique(np.concatenate(list(reported.values())))
         self._columns = {
             name: np.searchsorted(self.classes_, labels)
@@ -387,11 +386,11 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.experts_ = {e.name: e.estimator for e in experts}
         self.students_ = {
             e.name: DistilledClassifier([by_name[e.name]], head, e.head.classes_)
-            for e, head in zip(students, trained.heads, strict=True)
+            for e, head in zip(students, weights.heads, strict=True)
         }
         self.teachers_ = {
             e.name: DistilledClassifier(branches, teacher, e.head.classes_)
-            for e, teacher in zip(students, trained.teachers, strict=True)
+            for e, teacher in zip(students, weights.teachers, strict=True)
         }
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.extmath import softmax
 
 from ._embed import check_width, embed
 from ._weights import Adjustment, Linear
@@ -150,7 +150,7 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         -------
         probabilities : ndarray of shape (n_samples, n_classes), float64
         """
-        return softmax(self.scores(self.embed(X)), axis=1)
+        return softmax(self.scores(self.embed(X)))
 
     def predict(self, X: Any) -> npt.NDArray:
         """Return the label with the highest score.
@@ -198,4 +198,5 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             # In double precision a row's scores hardly depend on the rows beside
             # it, whatever order the sums are taken in.
             adjusted.append(branch.adjustment(embedding.astype(np.float64)))
-        return self.linear(np.hstack(adjusted))
+        scores: npt.NDArray[np.float64] = self.linear(np.hstack(adjusted))
+        return scores

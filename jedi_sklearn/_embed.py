@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 
 def embed(
@@ -36,7 +35,7 @@ def embed(
     rows = "its rows" if dataset is None else f"the rows of dataset {dataset!r}"
     with named_errors(f"Expert {expert!r} cannot embed {rows}"):
         embedding = encoder.transform(values)
-    if sparse.issparse(embedding):
+    if hasattr(embedding, "toarray"):
         embedding = embedding.toarray()
     embedding = np.ascontiguousarray(embedding, dtype=np.float32)
     n_rows = values.shape[0] if hasattr(values, "shape") else len(values)

@@ -124,7 +124,7 @@ def read_experts(
         raise TypeError(
             f"experts must be a list of (name, estimator), got {experts!r}."
         ) from error
-    names = [name for name, _ in pairs]
+    names: list[Any] = [name for name, _ in pairs]
     for name in names:
         if not isinstance(name, str) or "__" in name or name in reserved:
             raise ValueError(
@@ -155,7 +155,11 @@ def seed_experts(experts: Sequence[Expert], seeds: Sequence[int]) -> list[Expert
     Left at None they would draw from NumPy's global random state.
     """
     return [
-        Expert(e.name, _seeded(e.encoder, seed), e.head and _seeded(e.head, seed))
+        Expert(
+            e.name,
+            _seeded(e.encoder, seed),
+            None if e.head is None else _seeded(e.head, seed),
+        )
         for e, seed in zip(experts, seeds, strict=True)
     ]
 
@@ -204,8 +208,8 @@ def fit_encoders(
     for name, encoder, _ in experts:
         if not is_frozen(encoder) and name not in datasets:
             raise ValueError(
-                f"Expert {name!r} has to be fitted on dataset {name!r}, which is not in "
-                f"X (it has {list(datasets)}); give its rows, or an expert that is "
+                f"Expert {name!r} has to be fitted on dataset {name!r}, which is not "
+                f"in X (it has {list(datasets)}); give its rows, or an expert that is "
                 "fitted already as FrozenEstimator(expert)."
             )
     encoders = Parallel(n_jobs=n_jobs)(
@@ -364,9 +368,7 @@ def fit_heads(
         expert
         if expert.name not in labels
         else expert._replace(
-            head=_fit_head(
-                expert, embeddings[expert.name][number], labels[expert.name]
-            )
+            head=_fit_head(expert, embeddings[expert.name][number], labels[expert.name])
         )
         for number, expert in enumerate(experts)
     ]

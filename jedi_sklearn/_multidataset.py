@@ -13,7 +13,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
 from sklearn.utils import check_array
 
 from ._labels import composite_labels, missing_labels, one_dimensional
@@ -160,6 +159,20 @@ class MultiDataset(Mapping[str, Any]):
         """Return the positions, among all rows, of those of a dataset."""
         names = [table.name for table in self._tables]
         return np.flatnonzero(self._table_of_row == names.index(name))
+
+    def with_values(self, values: Mapping[str, Any]) -> MultiDataset:
+        """Return the same rows in the same order with other values.
+
+        Parameters
+        ----------
+        values : mapping of str to row-indexable
+            For each dataset the values of its rows in their order here.
+        """
+        changed = MultiDataset(values)
+        for table, (old, rows) in zip(changed._tables, self.parts(), strict=True):
+            check_n_rows(table.name, len(rows), table.n_rows)
+            table.labelled = None if old.labelled is None else old.labelled[rows]
+        return changed[self._order()]
 
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Say of each row whether it has a label; where that is not known, it has."""
@@ -314,7 +327,7 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
     """
     if isinstance(X, MultiDataset):
         return X
-    if isinstance(X, pd.DataFrame) and "dataset" in X.index.names:
+    if has_dataset_level(X):
         return _from_dataframe(X)
     if isinstance(X, pd.DataFrame):
         X = {name: X}
@@ -332,10 +345,8 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
 
 def _from_dataframe(X: pd.DataFrame) -> MultiDataset:
     groups = X.index.get_level_values("dataset")
-    if X.index.nlevels > 1:
-        X = X.droplevel("dataset")
-    else:
-        X = X.reset_index(drop=True)
+    several = X.index.nlevels > 1
+    X = X.droplevel("dataset") if several else X.reset_index(drop=True)
     numbers, names = pd.factorize(groups, sort=True)
     if (numbers < 0).any():
         raise ValueError("The index level 'dataset' of X has missing values.")
@@ -343,6 +354,11 @@ def _from_dataframe(X: pd.DataFrame) -> MultiDataset:
     order = np.empty(len(numbers), dtype=np.intp)
     order[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
     return stacked[order]
+
+
+def has_dataset_level(X: Any) -> bool:
+    """Say whether X is a DataFrame that names each row's dataset in its index."""
+    return isinstance(X, pd.DataFrame) and "dataset" in X.index.names
 
 
 def is_row_wise(X: Any) -> bool:
@@ -407,7 +423,7 @@ def _n_rows(name: str, values: Any) -> int:
             f"Dataset {name!r} must be indexable by row (an array, a DataFrame, a "
             f"sparse matrix or a list), got {type(values)}."
         )
-    if sparse.issparse(values) and values.format not in ("csr", "lil", "dok"):
+    if hasattr(values, "tocsr") and values.format not in ("csr", "lil"):
         raise TypeError(
             f"Dataset {name!r} is a sparse matrix in {values.format} format, whose "
             "rows cannot be selected; convert it with .tocsr()."

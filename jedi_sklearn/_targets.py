@@ -11,7 +11,13 @@ import pandas as pd
 from sklearn.utils import column_or_1d
 
 from ._labels import Labels, composite_classes, encode_labels, one_dimensional
-from ._multidataset import MultiDataset, MultiTarget, check_has_labels, check_n_rows, check_names
+from ._multidataset import (
+    MultiDataset,
+    MultiTarget,
+    check_has_labels,
+    check_n_rows,
+    check_names,
+)
 
 
 class Targets(NamedTuple):
@@ -88,7 +94,7 @@ def _check_alignment(y: Mapping[str, Any], datasets: MultiDataset) -> None:
 
 
 def _read_rows(y: Any, datasets: MultiDataset) -> tuple[dict[str, Labels], bool]:
-    """Read labels in one array over the rows of all datasets; are they composite?"""
+    """Read labels in one array over all rows, and say whether they are composite."""
     groups = datasets.groups
     if isinstance(y, pd.Series) and "dataset" in y.index.names:
         same = np.array_equal(y.index.get_level_values("dataset"), groups)

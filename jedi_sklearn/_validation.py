@@ -20,29 +20,35 @@ class Accepted(NamedTuple):
 def one_of(*values: Any) -> Accepted:
     """Accept the values alone."""
     texts = ", ".join(repr(value) for value in values)
-    return Accepted(lambda v: any(v is a or (type(v) is type(a) and v == a) for a in values), f"one of {texts}")
+
+    def holds(value: Any) -> bool:
+        # By type too: 1 is not True, and an array is compared with nothing.
+        return any(isinstance(value, type(v)) and value == v for v in values)
+
+    return Accepted(holds, f"one of {texts}")
 
 
 def number(low: float, high: float = np.inf, *, open_low: bool = False) -> Accepted:
     """Accept numbers from `low`, which may be left out itself, to below `high`."""
     bracket = "(" if open_low else "["
-    return Accepted(
-        lambda v: (
-            isinstance(v, Real)
-            and not isinstance(v, bool)
-            and (v > low if open_low else v >= low)
-            and v < high
-        ),
-        f"numbers in {bracket}{low:g}, {high:g})",
-    )
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return False
+        return low <= float(value) < high and not (open_low and value == low)
+
+    return Accepted(holds, f"numbers in {bracket}{low:g}, {high:g})")
 
 
 def integer(low: int) -> Accepted:
     """Accept whole numbers from `low`."""
-    return Accepted(
-        lambda v: isinstance(v, Integral) and not isinstance(v, bool) and v >= low,
-        f"integers of {low} or more",
-    )
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            return False
+        return int(value) >= low
+
+    return Accepted(holds, f"integers of {low} or more")
 
 
 _ACCEPTED = {
@@ -86,7 +92,7 @@ def draw_seeds(random_state: Any, n_seeds: int) -> list[int]:
     """
     if random_state is None:
         random_state = int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, Integral) and not 0 <= random_state < 2**32:
+    if isinstance(random_state, Integral) and not 0 <= int(random_state) < 2**32:
         raise ValueError(
             f"Invalid parameter value: random_state={random_state!r}. Valid values are "
             "integers in [0, 2**32), RandomState instances and None."

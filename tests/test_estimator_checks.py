@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
 
 from jedi_sklearn import JEDIClassifier
 

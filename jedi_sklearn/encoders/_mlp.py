@@ -7,13 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -61,7 +60,7 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+    def fit(self, X: Any, y: npt.ArrayLike) -> Self:
         """Train the network.
 
         Parameters
@@ -81,7 +80,7 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         """
         X = _flatten(X)
         network = make_pipeline(
-            StandardScaler(with_mean=not sparse.issparse(X)),
+            StandardScaler(with_mean=not hasattr(X, "toarray")),
             MLPClassifier(
                 (self.n_units,), max_iter=self.max_iter, random_state=self.random_state
             ),
@@ -92,7 +91,7 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         self.n_features_in_ = X.shape[1]
         return self
 
-    def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    def transform(self, X: Any) -> npt.NDArray[np.floating]:
         """Return the activations of the hidden layer.
 
         Parameters
@@ -113,6 +112,12 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         scaler, classifier = self.network_
         hidden = scaler.transform(_flatten(X)) @ classifier.coefs_[0]
         return np.maximum(hidden + classifier.intercepts_[0], 0.0)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.sparse = True
+        return tags
 
 
 def _flatten(X: Any) -> Any:

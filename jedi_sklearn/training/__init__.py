@@ -7,7 +7,7 @@ from .losses import (
     Objective,
     distillation_weights,
 )
-from .networks import make_tasks
+from .networks import Weights, make_tasks
 from .schedules import joint, never
 from .train import (
     Architecture,
@@ -25,6 +25,7 @@ __all__ = [
     "Optimisation",
     "Trained",
     "TrainingRows",
+    "Weights",
     "available_device",
     "distillation_weights",
     "joint",

@@ -165,7 +165,8 @@ class Batches:
             features=self.features.index_select(0, chosen.to(self.features.device)),
             rows=[slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)],
             labelled=[
-                slice(int(a), int(b)) for a, b in zip(starts, ends_labelled, strict=True)
+                slice(int(a), int(b))
+                for a, b in zip(starts, ends_labelled, strict=True)
             ],
             labels=labels,
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
@@ -70,7 +69,7 @@ class JointNet(NeuralNet):
 
     def run_single_epoch(
         self,
-        iterator: Iterable[Batch] | None,
+        iterator: Batches | None,
         training: bool,
         prefix: str,
         step_fn: Callable[..., dict[str, Any]],

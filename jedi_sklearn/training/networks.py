@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,14 @@ class Task(NamedTuple):
     teacher: Linear
 
 
+class Weights(NamedTuple):
+    """Trained weights: one adjustment an expert, one head and teacher a task."""
+
+    adjustments: list[Adjustment]
+    heads: list[Linear]
+    teachers: list[Linear]
+
+
 class AdjustmentNet(nn.Module):
     """What the adjustment module adds to an embedding, Fig. 2 of the paper.
 
@@ -54,10 +62,6 @@ class AdjustmentNet(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         return self.up(F.silu(self.down(embedding)))
-
-    def to_numpy(self) -> Adjustment:
-        """Return a copy of the weights."""
-        return Adjustment(_to_numpy(self.down), _to_numpy(self.up))
 
 
 class JointNetwork(nn.Module):
@@ -198,13 +202,17 @@ def make_tasks(
     return tasks
 
 
-def to_numpy(network: JointNetwork) -> tuple[list[Adjustment], list[Linear], list[Linear]]:
-    """Return copies of the weights: adjustments, heads and teachers."""
-    return (
-        [adjustment.to_numpy() for adjustment in network.adjustments],
+def to_numpy(network: JointNetwork) -> Weights:
+    """Return copies of the weights."""
+    return Weights(
+        [_adjustment_to_numpy(net) for net in network.adjustments],
         [_to_numpy(head) for head in network.heads],
         [_to_numpy(teacher) for teacher in network.teachers],
     )
+
+
+def _adjustment_to_numpy(net: Any) -> Adjustment:
+    return Adjustment(_to_numpy(net.down), _to_numpy(net.up))
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -221,7 +229,7 @@ def _from_numpy(weights: Linear) -> nn.Linear:
     return _linear(torch.as_tensor(weights.coef), torch.as_tensor(weights.intercept))
 
 
-def _to_numpy(layer: nn.Linear) -> Linear:
+def _to_numpy(layer: Any) -> Linear:
     return Linear(
         layer.weight.detach().cpu().numpy().copy(),
         layer.bias.detach().cpu().numpy().copy(),

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from .._weights import Adjustment, Linear
 from .batches import Batches, TrainingRows
 from .history import history_frame
 from .losses import Objective
 from .net import JointNet
-from .networks import JointNetwork, Task, to_numpy
+from .networks import JointNetwork, Task, Weights, to_numpy
 from .progress import ProgressLine
 from .scoring import ScoreRows
 
@@ -71,17 +70,12 @@ class Trained(NamedTuple):
 
     Attributes
     ----------
-    adjustments : list of Adjustment
-        One an expert.
-    heads, teachers : list of Linear
-        One a student.
+    weights : Weights
     history : DataFrame
         See `history_frame`.
     """
 
-    adjustments: list[Adjustment]
-    heads: list[Linear]
-    teachers: list[Linear]
+    weights: Weights
     history: pd.DataFrame
 
 
@@ -145,7 +139,7 @@ def train(
         [len(y) for y in labels],
         len(rows.features),
     )
-    return Trained(*to_numpy(net.module_), history)
+    return Trained(to_numpy(net.module_), history)
 
 
 def available_device(device: str) -> str:

@@ -1,0 +1,97 @@
+# Each target does its own set-up: a machine needs Python 3.11 or newer, and make.
+#
+# PYTHON=python3.12   the interpreter that creates .venv
+# WORKERS=4           the number of test processes
+# PYTEST_ARGS="-k x"  more arguments for pytest
+
+PYTHON ?= python3
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+# -qq prints errors and nothing else. --no-build-isolation builds with the setuptools that constraints.txt names, instead
+# of whichever is newest today.
+INSTALL := $(BIN)/python -m pip install -qq --no-input \
+	--disable-pip-version-check --constraint constraints.txt --no-build-isolation
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+# A stamp is touched when its step has ended, so a step that was interrupted runs again.
+CREATED := $(VENV)/.stamp-created
+BASE := $(VENV)/.stamp-base
+DEMO := $(VENV)/.stamp-demo
+DEV := $(VENV)/.stamp-dev
+REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+
+# No window may open, and the processes of a test run share the cores: more threads
+# than cores would only wait for each other.
+export MPLBACKEND := Agg
+test: export OMP_NUM_THREADS := 1
+
+CHECK_PYTHON := import sys; sys.version_info >= (3, 11) or sys.exit( \
+	"jedi_sklearn needs Python 3.11 or newer, and " + sys.executable + " is " \
+	+ sys.version.split()[0] + ". Name another, as in: make PYTHON=python3.12 test" \
+	+ ", and remove $(VENV) if it is the old one.")
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(DEMO) ## install, then train on the bundled data and print the table
+	@$(BIN)/python examples/plot_quickstart.py
+
+.PHONY: test
+test: lint ## install, then run everything: lint, types, tests, doctests, README
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## check style, format and types
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+.PHONY: format
+format: $(DEV) ## sort imports, apply safe fixes and format
+	$(BIN)/python -m ruff check --fix-only .
+	$(BIN)/python -m ruff format .
+
+.PHONY: clean
+clean: ## remove caches and build products (.venv stays: remove it by hand)
+	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# A .venv that has no working pip is of no use to anybody, so it is made anew; one that
+# has is kept and completed.
+$(CREATED):
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		$(PYTHON) -c '$(CHECK_PYTHON)' && \
+		echo "Creating $(VENV) ..." && \
+		$(PYTHON) -m venv --clear $(VENV); \
+	}
+	@$(BIN)/python -c '$(CHECK_PYTHON)'
+	@touch $@
+
+# torch comes first and by its exact version, so that pip takes the CPU build where
+# PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL offers one. By itself pip would take the newest
+# torch, which on Linux brings several GB of CUDA libraries.
+$(BASE): constraints.txt $(CREATED)
+	@echo "Installing $(TORCH) ..."
+	@$(INSTALL) setuptools
+	@$(INSTALL) $(TORCH)
+	@touch $@
+
+$(DEMO): $(REQUIREMENTS) $(BASE)
+	@echo "Installing jedi_sklearn ..."
+	@$(INSTALL) --editable '.[plot]'
+	@touch $@
+
+$(DEV): $(REQUIREMENTS) $(BASE)
+	@echo "Installing jedi_sklearn and the tools for its tests ..."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@

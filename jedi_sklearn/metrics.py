@@ -1,0 +1,105 @@
+"""How good experts, students and teachers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import average_precision_score
+from sklearn.utils.validation import check_is_fitted
+
+from ._multidataset import as_multidataset
+from ._targets import read_targets
+
+__all__ = ["evaluate"]
+
+
+def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
+    """Score experts, students and teachers on every dataset, Table 2 of the paper.
+
+    Parameters
+    ----------
+    estimator : JEDIClassifier
+        Fitted.
+    X : mapping, MultiDataset, DataFrame or array-like
+    y : mapping, MultiTarget or array-like of shape (n_samples,)
+        Unlabelled rows are left out.
+
+    Returns
+    -------
+    table : DataFrame
+        Index (dataset, model), the models being expert, student and teacher;
+        columns ``accuracy``, ``top_5_accuracy`` and ``mean_average_precision``
+        (the mean over the classes in y of the average precision of one class
+        against the rest), all in [0, 1].
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If X and y do not match, or a dataset has no student.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from jedi_sklearn import JEDIClassifier
+    >>> from jedi_sklearn.metrics import evaluate
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X, y = {"iris": X}, {"iris": y}
+    >>> clf = JEDIClassifier(max_epochs=5, random_state=0).fit(X, y)
+    >>> evaluate(clf, X, y).shape
+    (3, 3)
+    """
+    check_is_fitted(estimator)
+    datasets = as_multidataset(X, next(iter(estimator.students_)))
+    rows = {}
+    for name, labels in read_targets(y, datasets).labels.items():
+        if name not in estimator.students_:
+            raise ValueError(
+                f"Dataset {name!r} has no student; there are students for "
+                f"{list(estimator.students_)}."
+            )
+        models = {
+            "expert": estimator.experts_[name],
+            "student": estimator.students_[name],
+            "teacher": estimator.teachers_[name],
+        }
+        values = datasets[name]
+        for model, classifier in models.items():
+            codes = labels.codes_in(classifier.classes_)[labels.labelled]
+            scores = _class_scores(classifier, values)[labels.labelled]
+            rows[name, model] = {
+                "accuracy": _top_k_accuracy(scores, codes, 1),
+                "top_5_accuracy": _top_k_accuracy(scores, codes, 5),
+                "mean_average_precision": _mean_average_precision(scores, codes),
+            }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index = pd.MultiIndex.from_tuples(rows, names=["dataset", "model"])
+    return table
+
+
+def _class_scores(classifier: Any, X: Any) -> npt.NDArray[np.float64]:
+    """Return one score a class: probabilities where there are any."""
+    if hasattr(classifier, "predict_proba"):
+        return np.asarray(classifier.predict_proba(X))
+    scores = np.asarray(classifier.decision_function(X))
+    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+
+
+def _top_k_accuracy(
+    scores: npt.NDArray[np.float64], codes: npt.NDArray[np.int64], k: int
+) -> float:
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return float((best == codes[:, None]).any(axis=1).mean())
+
+
+def _mean_average_precision(
+    scores: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]
+) -> float:
+    present = np.unique(codes[codes >= 0])
+    return float(
+        np.mean([average_precision_score(codes == c, scores[:, c]) for c in present])
+    )

@@ -1,0 +1,84 @@
+"""Splitters that know of datasets and of unlabelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
+
+from ._multidataset import as_multidataset
+from ._targets import read_targets
+
+__all__ = ["MultiDatasetKFold"]
+
+
+class MultiDatasetKFold(BaseCrossValidator):
+    """K folds stratified by dataset and label; unlabelled rows always train.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, 2 or more.
+    shuffle : bool, default=False
+        Whether to shuffle the rows of each label before they are split.
+    random_state : int, RandomState instance or None, default=None
+        Of the shuffle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jedi_sklearn import stack_datasets
+    >>> from jedi_sklearn.model_selection import MultiDatasetKFold
+    >>> X = {"a": np.ones((5, 2)), "b": np.ones((4, 2))}
+    >>> X, y = stack_datasets(X, {"a": [0, 0, 1, 1, -1], "b": ["x", "x", "y", "y"]})
+    >>> for train, test in MultiDatasetKFold(n_splits=2).split(X, y):
+    ...     print(train, test)
+    [1 3 4 6 8] [0 2 5 7]
+    [0 2 4 5 7] [1 3 6 8]
+    """
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : ignored
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
+
+    def _iter_test_indices(
+        self, X: Any = None, y: Any = None, groups: Any = None
+    ) -> Iterator[npt.NDArray[np.intp]]:
+        # What is in no test set is in every training set, so that it suffices to
+        # split the labelled rows.
+        datasets = as_multidataset(X)
+        strata = np.full(datasets.shape[0], -1)
+        for name, labels in read_targets(y, datasets).labels.items():
+            codes = np.where(labels.labelled, labels.codes + strata.max() + 1, -1)
+            strata[datasets.rows_of(name)] = codes
+        labelled = np.flatnonzero(strata >= 0)
+        if not len(labelled):
+            raise ValueError("y has no label at all; there is nothing to split.")
+        folds = StratifiedKFold(
+            self.n_splits, shuffle=self.shuffle, random_state=self.random_state
+        )
+        for _, test in folds.split(labelled, strata[labelled]):
+            yield labelled[test]

@@ -1,0 +1,433 @@
+"""The rooms of the package: which may import which, and how large they may grow."""
+
+import ast
+import configparser
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "jedi_sklearn"
+
+# Modules that import nothing of the package, so that any other may import them.
+LEAVES = {"_embed", "_labels", "_validation", "_version", "_weights"}
+
+# Module -> what it may import besides the leaves. A name stands for the module and for
+# everything below it, except that where the modules of a folder have rows of their own,
+# the folder's row is for its __init__ alone; "" is the package's. Whoever adds a module
+# adds its row: one without a row fails the test.
+ALLOWED: dict[str, set[str]] = {
+    "": {
+        "_classifier",
+        "_multidataset",
+        "datasets",
+        "encoders",
+        "inspection",
+        "metrics",
+        "model_selection",
+        "preprocessing",
+    },
+    "_classifier": {
+        "_distilled",
+        "_experts",
+        "_multidataset",
+        "_targets",
+        "embeddings",
+        "metrics",
+        "training",
+    },
+    "_experts": {"_cache", "_multidataset", "embeddings", "encoders"},
+    "_distilled": set(),
+    "_cache": {"_multidataset"},
+    "_targets": {"_multidataset"},
+    "_multidataset": set(),
+    "embeddings": set(),
+    "datasets": {"datasets"},
+    "encoders": {"encoders"},
+    "inspection": {"metrics"},
+    "metrics": {"_multidataset", "_targets"},
+    "model_selection": {"_multidataset", "_targets"},
+    "preprocessing": {"_multidataset", "_targets"},
+    "training": {
+        "training.batches",
+        "training.losses",
+        "training.networks",
+        "training.schedules",
+        "training.train",
+    },
+    "training.train": {
+        "training.batches",
+        "training.history",
+        "training.losses",
+        "training.net",
+        "training.networks",
+        "training.progress",
+        "training.schedules",
+        "training.scoring",
+    },
+    "training.net": {
+        "training.batches",
+        "training.losses",
+        "training.networks",
+        "training.schedules",
+    },
+    # The terms of the loss, the networks and the scores know the batch that they are
+    # given, and nothing of one another.
+    "training.losses": {"training.batches"},
+    "training.networks": {"training.batches"},
+    "training.scoring": {"training.batches"},
+    "training.batches": set(),
+    "training.history": set(),
+    "training.progress": set(),
+    "training.schedules": set(),
+}
+
+# torch is slow to import and a loaded student does not need it. Only these rooms may
+# use it, and the others import the room that always does inside functions alone.
+TORCH_ROOMS = {"encoders", "training"}
+LAZY_ROOMS = {"training"}
+TORCH = {"skorch", "torch"}
+
+# These replace torch's CPU build by one for CUDA, or fail beside it.
+FORBIDDEN = {"pytorchvideo", "timm", "torchvision"}
+
+# Names on import that differ from the names in setup.cfg.
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+
+# Code lines, without docstrings, comments and blank lines. A signature is not counted:
+# a constructor's is as long as the method has parameters.
+MAX_FUNCTION_LINES = 45
+MAX_FILE_LINES = 400
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.INDENT,
+    tokenize.NEWLINE,
+    tokenize.NL,
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file: dotted name, the package that it is in, and its text."""
+
+    name: str
+    package: str
+    source: str
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source, self.name)
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """One import: who, what, and whether it waits inside a function."""
+
+    source: str
+    target: str
+    lazy: bool
+
+    def __str__(self) -> str:
+        return f"{self.source} imports {self.target}"
+
+
+def read_modules(root: Path) -> list[Module]:
+    """Read every module of the package below `root`."""
+    modules = []
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        package = ".".join(path.parent.relative_to(root).parts)
+        name = package if path.stem == "__init__" else f"{package}.{path.stem}"
+        modules.append(Module(name, package, path.read_text(encoding="utf-8")))
+    return modules
+
+
+def read_arrows(modules: list[Module]) -> list[Arrow]:
+    """List every import of every module, wherever in the module it stands."""
+    known = {module.name for module in modules}
+    return [
+        Arrow(module.name, target, lazy)
+        for module in modules
+        for node, lazy in walk(module.tree)
+        for target in targets(node, module.package, known)
+    ]
+
+
+def walk(node: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield the nodes below `node`, each with whether importing the module skips it."""
+    for child in ast.iter_child_nodes(node):
+        yield child, lazy
+        for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in names(child.test)
+        yield from walk(child, lazy or for_types or isinstance(child, FUNCTIONS))
+
+
+def names(node: ast.AST) -> set[str]:
+    """Return the identifiers in an expression."""
+    return set(re.findall(r"\w+", ast.unparse(node)))
+
+
+def targets(node: ast.AST, package: str, known: set[str]) -> list[str]:
+    """Return the full names of the modules that one statement or call imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = resolve_name("." * node.level + (node.module or ""), package)
+        found = [f"{base}.{alias.name}" for alias in node.names]
+        return [name if name in known else base for name in found]
+    if isinstance(node, ast.Call) and "import_module" in names(node.func):
+        return [resolve_name(*map(ast.literal_eval, node.args), package)]
+    return []
+
+
+def inner(name: str) -> str | None:
+    """Return a module's name inside the package, or None if it is not of it."""
+    if name == PACKAGE:
+        return ""
+    return name.removeprefix(f"{PACKAGE}.") if name.startswith(f"{PACKAGE}.") else None
+
+
+def is_in(name: str | None, rooms: set[str]) -> bool:
+    return name is not None and any(f"{name}.".startswith(f"{r}.") for r in rooms)
+
+
+def row_of(name: str | None) -> str | None:
+    """Return the row of the table that a module belongs to."""
+    rows = {*ALLOWED, *LEAVES}
+    folders = {row.rpartition(".")[0] for row in rows}
+    fitting = (row for row in rows - folders if is_in(name, {row}))
+    return name if name in rows else next(fitting, None)
+
+
+def wrong_arrows(arrows: list[Arrow]) -> list[str]:
+    """Return the imports inside the package that the table does not allow."""
+    wrong = []
+    for arrow in arrows:
+        row, target = row_of(inner(arrow.source)), inner(arrow.target)
+        allowed = ALLOWED[row] | LEAVES if row in ALLOWED else set()
+        if target is not None and not is_in(target, allowed):
+            wrong.append(str(arrow))
+    # One statement that imports two names is one wrong arrow.
+    return list(dict.fromkeys(wrong))
+
+
+def torch_outside(arrows: list[Arrow]) -> list[str]:
+    """Return the imports by which torch comes in where it is not wanted."""
+    return [
+        str(arrow)
+        for arrow in arrows
+        if not is_in(inner(arrow.source), TORCH_ROOMS)
+        and (
+            arrow.target.partition(".")[0] in TORCH
+            or (is_in(inner(arrow.target), LAZY_ROOMS) and not arrow.lazy)
+        )
+    ]
+
+
+def find_cycle(arrows: list[Arrow]) -> list[str]:
+    """Return the names along one import cycle, or nothing."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for arrow in arrows:
+        if inner(arrow.target) is not None:
+            sorter.add(arrow.source, arrow.target)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def third_party(arrows: list[Arrow]) -> set[str]:
+    roots = {arrow.target.partition(".")[0] for arrow in arrows}
+    return roots - set(sys.stdlib_module_names) - {PACKAGE}
+
+
+def declared() -> set[str]:
+    """Return the distributions that setup.cfg names for users: needed and for plots."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = config["options"]["install_requires"].split()
+    lines += config["options.extras_require"]["plot"].split()
+    return {re.split(r"[<>=!~]", line)[0] for line in lines}
+
+
+def code_lines(module: Module) -> set[int]:
+    """Return the numbers of the lines that hold code."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(module.source).readline):
+        if token.type not in NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(module.tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
+            lines -= lines_of(node.body[:1])
+    return lines
+
+
+def lines_of(statements: list[ast.stmt]) -> set[int]:
+    return set(range(statements[0].lineno, (statements[-1].end_lineno or 0) + 1))
+
+
+def too_long(module: Module) -> list[str]:
+    """Return the functions, and the file, that are longer than one look or sitting."""
+    lines = code_lines(module)
+    sizes = {module.name: (len(lines), MAX_FILE_LINES)} | {
+        f"{module.name}:{node.lineno} {node.name}": (
+            len(lines & lines_of(node.body)),
+            MAX_FUNCTION_LINES,
+        )
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    return [
+        f"{name} has {size} code lines, at most {limit} are allowed"
+        for name, (size, limit) in sizes.items()
+        if size > limit
+    ]
+
+
+MODULES = read_modules(ROOT)
+ARROWS = read_arrows(MODULES)
+
+
+def test_the_package_was_found():
+    found = {module.name for module in MODULES}
+    assert {PACKAGE, f"{PACKAGE}._classifier", f"{PACKAGE}.training.net"} <= found
+    assert Arrow(f"{PACKAGE}", f"{PACKAGE}._classifier", lazy=False) in ARROWS
+    assert third_party(ARROWS) >= {"numpy", "sklearn", "skorch", "torch"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_every_module_has_a_row(module):
+    assert row_of(inner(module.name)) is not None
+
+
+def test_arrows_run_downward():
+    assert wrong_arrows(ARROWS) == []
+
+
+def test_no_import_cycles():
+    assert find_cycle(ARROWS) == []
+
+
+def test_torch_stays_in_its_rooms():
+    assert torch_outside(ARROWS) == []
+
+
+def test_every_import_is_declared():
+    imported = {DISTRIBUTIONS.get(name, name) for name in third_party(ARROWS)}
+    assert imported - declared() == set()
+
+
+def test_no_forbidden_import():
+    assert third_party(ARROWS) & FORBIDDEN == set()
+
+
+def test_import_needs_neither_torch_nor_matplotlib():
+    light = [m.name for m in MODULES if not is_in(inner(m.name), TORCH_ROOMS)]
+    unwanted = TORCH | {"matplotlib"}
+    program = f"import sys, {', '.join(light)}; print({unwanted} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_functions_and_files_are_short(module):
+    assert too_long(module) == []
+
+
+def write_package(root: Path, **sources: str) -> list[Module]:
+    """Write modules into a package below `root`; `__` in a name stands for a slash."""
+    for name, source in sources.items():
+        path = root / PACKAGE / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    return read_modules(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("_multidataset", "from jedi_sklearn import _classifier"),
+        ("_multidataset", "from . import _classifier"),
+        ("_multidataset", "import jedi_sklearn"),
+        ("_distilled", "def f():\n    from jedi_sklearn._classifier import A"),
+        ("_weights", "from jedi_sklearn._version import __version__"),
+        ("encoders__mlp", "from .._classifier import A"),
+        ("metrics", "from importlib import import_module\nimport_module('._experts')"),
+        ("training__losses", "from jedi_sklearn.training import net"),
+        ("unheard_of", "import jedi_sklearn.metrics"),
+        ("training__unheard_of", "from . import losses"),
+    ],
+)
+def test_wrong_arrows__upward__found(tmp_path, name, source):
+    modules = write_package(
+        tmp_path, _classifier="A = 1", training__net="", **{name: source}
+    )
+    assert len(wrong_arrows(read_arrows(modules))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("__init__", "from ._classifier import A"),
+        ("_classifier", "def f():\n    import jedi_sklearn.training.net"),
+        ("_distilled", "from jedi_sklearn._weights import Linear"),
+        ("training__net", "from jedi_sklearn.training import losses"),
+        ("encoders____init__", "from .mlp import MLPEncoder"),
+    ],
+)
+def test_wrong_arrows__downward__none(tmp_path, name, source):
+    modules = write_package(tmp_path, training__losses="", **{name: source})
+    assert wrong_arrows(read_arrows(modules)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "n_found"),
+    [
+        ("def f():\n    import torch.nn", 1),
+        ("from skorch import NeuralNet", 1),
+        ("from jedi_sklearn.training import fit", 1),
+        ("class A:\n    from jedi_sklearn.training import fit", 1),
+        ("def f():\n    from jedi_sklearn.training import fit", 0),
+        ("if TYPE_CHECKING:\n    from jedi_sklearn.training import fit", 0),
+        ("import torchinfo", 0),
+    ],
+)
+def test_torch_outside__finds_leaks(tmp_path, source, n_found):
+    modules = write_package(tmp_path, _classifier=source)
+    assert len(torch_outside(read_arrows(modules))) == n_found
+
+
+def test_find_cycle__lazy_import__found(tmp_path):
+    modules = write_package(
+        tmp_path,
+        metrics="from jedi_sklearn import inspection",
+        inspection="def f():\n    from jedi_sklearn.metrics import evaluate",
+    )
+    assert len(find_cycle(read_arrows(modules))) == 3
+
+
+def test_too_long__counts_code_alone():
+    body = '    """Doc.\n\n    More.\n    """\n    # why\n\n' + "    x = 1\n" * 45
+    module = Module("m", "m", f"def f(\n    a,\n    b,\n):\n{body}")
+    assert too_long(module) == []
+    assert len(code_lines(module)) == 49
+
+    longer = Module("m", "m", f"{module.source}    y = 2\n")
+    assert too_long(longer) == ["m:1 f has 46 code lines, at most 45 are allowed"]
+    assert len(too_long(Module("m", "m", "x = 1\n" * 401))) == 1
