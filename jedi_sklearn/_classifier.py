@@ -19,6 +19,7 @@ from ._distilled import Branch, DistilledClassifier
 from ._experts import (
     Embedding,
     Expert,
+    check_labels_known,
     embed_datasets,
     embed_table,
     fit_encoders,
@@ -33,13 +34,159 @@ from ._targets import Targets, check_trainable, read_targets
 from ._validation import check_parameters, draw_seeds
 
 if TYPE_CHECKING:
-    from .training import Trained, TrainingRows, Weights
+    from .training import Task, Trained, TrainingRows, Weights
 
 
 class JEDIClassifier(ClassifierMixin, _BaseComposition):
-    """DOC."""
+    r"""Better classifiers for several datasets by joint expert distillation.
 
-    def __init__(
+    There are n datasets, each with its own labels, and n experts, each an encoder
+    with a linear head that was trained on its own dataset. The encoders stay as
+    they are; every one embeds the rows of every dataset once. For each dataset a
+    student (its expert's embedding, adjusted by a small residual network, and its
+    head) and a teacher (a linear classifier on the adjusted embeddings of all
+    experts) are trained together, supervised by the labelled rows of their own
+    dataset, the student also by its teacher's soft predictions for the rows of all
+    datasets, labelled or not. For a row x of dataset i with label y the loss is
+    Eq. (1) of the paper [1]_,
+
+    .. math::
+
+        \alpha L_{cls}(M_i(x), y) + \beta L_{cls}(E_i(x), y)
+        + \gamma \sum_j w_{ij} L_{kd}(M_j(x), E_j(x)),
+
+    with students M, teachers E and the weights of Eq. (2); an unlabelled row has
+    the third term alone.
+
+    Parameters
+    ----------
+    experts : list of (str, estimator) or None, default=None
+        The name of an expert is that of its dataset; one whose name is no labelled
+        dataset only lends its features to the teachers. An estimator is a Pipeline
+        of an encoder and a linear classifier, or a transformer, whose head is then
+        a logistic regression fitted on its dataset's labelled rows. Precomputed
+        embeddings are an expert too, as a selector of columns such as
+        ``make_column_transformer(("passthrough", slice(0, 64)))``. Inside a
+        :class:`~sklearn.frozen.FrozenEstimator` an expert is used as it is, else a
+        clone is fitted on its dataset. None stands for an
+        :class:`~jedi_sklearn.encoders.MLPEncoder` for each labelled dataset.
+    alpha : float, default=1.0
+        Weight of the students' classification loss.
+    beta : float, default=1.0
+        Weight of the teachers' classification loss.
+    gamma : float, default=0.4
+        Weight of the distillation.
+    teacher_input : {"adjusted"}, default="adjusted"
+        What of the experts the teachers see (section 5.1).
+    distill_from : {"all", None}, default="all"
+        The datasets on whose rows students learn from teachers (section 5.2).
+    student_loss, teacher_loss : {"cross_entropy", "hinge"}
+        Classification losses; the hinge is Crammer and Singer's. Defaults:
+        "cross_entropy" and "hinge".
+    distillation_loss : {"cross_entropy", "kl", "mse"}, default="cross_entropy"
+        Between the softened predictions of teacher and student; "mse" between
+        their logits.
+    temperature : float, default=1.0
+        Of the softening.
+    adjustment_units : int, default=256
+        Width of the adjustment's hidden layer (Fig. 2).
+    adjustment_dropout : float, default=0.75
+        Dropout on what the adjustment adds.
+    units_per_class : float, default=10
+        The k of Eq. (4): so many of a teacher's inputs remain under dropout for
+        each class.
+    standardize : bool, default=True
+        Whether training works on standardised embeddings, so that one learning rate
+        suits embeddings of any scale. It is folded exactly into the weights: a
+        student takes embeddings as its expert makes them. The paper does not.
+    schedule : {"joint"}, default="joint"
+        How students and teachers take turns (section 3.1).
+    warmup_epochs : int, default=WARMUP
+        Epochs before the distillation begins.
+    max_epochs : int, default=EPOCHS
+        Passes over the rows of all datasets. The paper has 500.
+    batch_size : int, default=BATCH
+        Rows in a step. The paper does not say.
+    learning_rate : float, default=LR
+        Of AdamW. NOTE
+    weight_decay : float, default=3e-3
+        Of AdamW.
+    memory : str, Path or object with the joblib.Memory interface, default=None
+        Where to keep what frozen experts make of the rows, across processes and
+        sessions. Within a process, a frozen expert embeds the rows of a
+        :class:`MultiDataset` once in any case; a search with ``n_jobs`` needs
+        memory for the same.
+    device : str, default="auto"
+        A device of torch; "auto" is CUDA where there is one, else the CPU.
+    n_jobs : int or None, default=None
+        Number of experts that are fitted or run at once, as in joblib.
+    random_state : int, RandomState instance or None, default=None
+        Of everything random: first weights, shuffles, dropout, and every
+        ``random_state`` of the experts that is None. The global random states are
+        never used; None draws a seed from the operating system.
+    warm_start : bool, default=False
+        Whether fit goes on from the students and teachers of the last fit, whose
+        experts are kept, instead of starting anew.
+    verbose : int, default=0
+        1 shows a progress line on standard error.
+    callbacks : list of skorch callbacks or None, default=None
+        Run by the training loop.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_all_classes,)
+        All labels as they stand in a stacked y, ``"dataset/label"`` where y was a
+        mapping, sorted.
+    datasets_ : list of str
+        Names of the datasets in fit, sorted.
+    experts_ : dict of str to estimator
+        The experts, fitted.
+    students_, teachers_ : dict of str to DistilledClassifier
+        For each labelled dataset a classifier that stands alone, with weights in
+        NumPy.
+    history_ : DataFrame
+        One row an epoch, columns (quantity, dataset): loss, student_loss,
+        teacher_loss, distillation_loss, student_accuracy, teacher_accuracy and,
+        where fit had validation rows, val_expert_accuracy, val_student_accuracy and
+        val_teacher_accuracy. Those of training are taken as the epoch went, under
+        dropout.
+    n_iter_ : int
+        Number of epochs.
+    n_features_in_ : int
+        Number of values in a row, 1 where rows differ in size.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X was a DataFrame with names of type str.
+
+    See Also
+    --------
+    stack_datasets : Datasets and labels as a pair for scikit-learn's tools.
+    evaluate : Table of experts, students and teachers.
+
+    References
+    ----------
+    .. [1] L. Bicsi, B. Alexe, R. T. Ionescu and M. Leordeanu, "JEDI: Joint Expert
+       Distillation in a Semi-Supervised Multi-Dataset Student-Teacher Scenario for
+       Video Action Recognition", ICCV Workshops, 2023.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import train_test_split
+    >>> from jedi_sklearn import JEDIClassifier
+    >>> from jedi_sklearn.datasets import make_expert_embeddings
+    >>> from sklearn.compose import make_column_transformer
+    >>> X, y = make_expert_embeddings(n_samples=200, n_features=16, random_state=0)
+    >>> experts = [
+    ...     (name, make_column_transformer(("passthrough", slice(16 * i, 16 * i + 16))))
+    ...     for i, name in enumerate(X)
+    ... ]
+    >>> clf = JEDIClassifier(experts, max_epochs=20, random_state=0).fit(X, y)
+    >>> sorted(clf.students_)
+    ['dataset_0', 'dataset_1', 'dataset_2']
+    >>> clf.predict({"dataset_1": X["dataset_1"][:3]})["dataset_1"].shape
+    (3,)
+    """
+
+    def __init__(  # noqa: PLR0913 - the parameters of the method
         self,
         experts: Sequence[tuple[str, Any]] | None = None,
         *,
@@ -55,6 +202,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         adjustment_units: int = 256,
         adjustment_dropout: float = 0.75,
         units_per_class: float = 10,
+        standardize: bool = True,
         schedule: str = "joint",
         warmup_epochs: int = 0,
         max_epochs: int = 100,
@@ -82,6 +230,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.adjustment_units = adjustment_units
         self.adjustment_dropout = adjustment_dropout
         self.units_per_class = units_per_class
+        self.standardize = standardize
         self.schedule = schedule
         self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
@@ -156,12 +305,16 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         datasets = as_multidataset(X, self._name_of_array())
         targets = read_targets(y, datasets)
         check_trainable(y, targets)
-        experts = read_experts(self.experts, list(targets.labels), list(params))
-        seed, *expert_seeds = draw_seeds(self.random_state, 1 + len(experts))
-        experts = seed_experts(experts, expert_seeds)
-        experts = fit_encoders(experts, datasets, targets.labels, self.n_jobs)
-        embeddings = self._embed(experts, datasets)
-        experts = fit_heads(experts, embeddings, targets.labels)
+        seed, experts_seed = draw_seeds(self.random_state)
+        if self._goes_on():
+            experts = self._last_experts(targets.labels)
+            embeddings = self._embed(experts, datasets)
+        else:
+            experts = read_experts(self.experts, list(targets.labels), list(params))
+            experts = seed_experts(experts, experts_seed)
+            experts = fit_encoders(experts, datasets, targets.labels, self.n_jobs)
+            embeddings = self._embed(experts, datasets)
+            experts = fit_heads(experts, embeddings, targets.labels)
         validation = None
         if X_val is not None:
             validation = self._validation_rows(X_val, y_val, experts)
@@ -294,9 +447,11 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
 
     def _name_of_array(self) -> str:
         """Name of the dataset of an X that does not say it."""
-        if self.experts is not None and len(self.experts) == 1:
-            return str(self.experts[0][0])
-        return "dataset"
+        try:
+            ((name, _),) = self.experts  # type: ignore[misc]
+        except (TypeError, ValueError):
+            return "dataset"
+        return str(name)
 
     def _embed(
         self, experts: Sequence[Expert], datasets: MultiDataset
@@ -320,18 +475,12 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     ) -> Trained:
         from . import training
 
-        heads = {e.name: linear_weights(e.head) for e in experts if e.name in labels}
-        widths = [part.shape[1] for part in next(iter(embeddings.values()))]
-        architecture = training.Architecture(
-            widths=widths,
-            tasks=training.make_tasks(
-                heads, list(embeddings), [e.name for e in experts], widths
-            ),
-            adjustment_units=self.adjustment_units,
-            adjustment_dropout=self.adjustment_dropout,
-            units_per_class=self.units_per_class,
-        )
         rows = _training_rows(experts, embeddings, labels)
+        names = [e.name for e in experts]
+        tasks = [
+            training.Task(name, list(embeddings).index(name), names.index(name))
+            for name in labels
+        ]
         objective = training.Objective(
             alpha=self.alpha,
             beta=self.beta,
@@ -351,18 +500,54 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            adjustment_units=self.adjustment_units,
+            adjustment_dropout=self.adjustment_dropout,
+            units_per_class=self.units_per_class,
+            standardize=self.standardize,
             seed=seed,
             device=self.device,
         )
         return training.train(
             rows,
-            architecture,
+            tasks,
+            self._start(experts, rows, tasks),
             objective,
             optimisation,
             validation=validation,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
         )
+
+    def _start(
+        self, experts: Sequence[Expert], rows: TrainingRows, tasks: Sequence[Task]
+    ) -> Weights:
+        """Return the weights from which training starts."""
+        from . import training
+
+        if self._goes_on():
+            last = [self.teachers_[task.name] for task in tasks]
+            return training.Weights(
+                [branch.adjustment for branch in last[0].branches],
+                [self.students_[task.name].linear for task in tasks],
+                [teacher.linear for teacher in last],
+            )
+        heads = [linear_weights(experts[task.expert].head) for task in tasks]
+        teachers = training.first_teachers(heads, tasks, rows.widths)
+        return training.Weights([], heads, teachers)
+
+    def _last_experts(self, labels: dict[str, Labels]) -> list[Expert]:
+        if list(labels) != list(self.students_):
+            raise ValueError(
+                f"With warm_start=True y must label the datasets of the last fit, "
+                f"{list(self.students_)}, got {list(labels)}."
+            )
+        for expert in self._experts:
+            if expert.name in labels:
+                check_labels_known(expert.name, expert.head, labels[expert.name])
+        return self._experts
+
+    def _goes_on(self) -> bool:
+        return self.warm_start and hasattr(self, "students_")
 
     def _set_fitted(
         self,
@@ -383,6 +568,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             name: np.searchsorted(self.classes_, labels)
             for name, labels in reported.items()
         }
+        self._experts = list(experts)
         self.experts_ = {e.name: e.estimator for e in experts}
         self.students_ = {
             e.name: DistilledClassifier([by_name[e.name]], head, e.head.classes_)

@@ -35,9 +35,9 @@ def embed(
     rows = "its rows" if dataset is None else f"the rows of dataset {dataset!r}"
     with named_errors(f"Expert {expert!r} cannot embed {rows}"):
         embedding = encoder.transform(values)
-    if hasattr(embedding, "toarray"):
-        embedding = embedding.toarray()
-    embedding = np.ascontiguousarray(embedding, dtype=np.float32)
+        if hasattr(embedding, "toarray"):
+            embedding = embedding.toarray()
+        embedding = np.ascontiguousarray(embedding, dtype=np.float32)
     n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
     if embedding.ndim != 2 or len(embedding) != n_rows:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from ._cache import EmbeddedRows, embedded_rows
+from ._cache import EmbeddedRows, embed_remembered, embedded_rows
 from ._embed import embed, named_errors
 from ._labels import Labels
 from ._multidataset import MultiDataset, Rows, Table, take_rows
@@ -75,9 +76,10 @@ def split_expert(name: str, estimator: Any) -> Expert:
         frozen_head = None if head is None else FrozenEstimator(head)
         return Expert(name, FrozenEstimator(encoder), frozen_head)
     if is_classifier(estimator):
-        if isinstance(estimator, Pipeline) and len(estimator) > 1:
-            return Expert(name, estimator[:-1], estimator[-1])
-        return Expert(name, FunctionTransformer(), estimator)
+        if not isinstance(estimator, Pipeline):
+            return Expert(name, FunctionTransformer(), estimator)
+        encoder = estimator[:-1] if len(estimator) > 1 else FunctionTransformer()
+        return Expert(name, encoder, estimator[-1])
     if not hasattr(estimator, "transform"):
         raise ValueError(
             f"Expert {name!r} is {estimator!r}; it must be a transformer or end in a "
@@ -149,11 +151,12 @@ def _name(pair: tuple[str, Any]) -> str:
     return pair[0]
 
 
-def seed_experts(experts: Sequence[Expert], seeds: Sequence[int]) -> list[Expert]:
+def seed_experts(experts: Sequence[Expert], seed: int) -> list[Expert]:
     """Return experts whose random states that are None are set.
 
     Left at None they would draw from NumPy's global random state.
     """
+    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=len(experts)).tolist()
     return [
         Expert(
             e.name,
@@ -303,7 +306,7 @@ def embed_table(
         One an expert.
     """
     with table.lock:
-        kept = _kept_rows(experts, table)
+        kept = _kept_rows(experts, table, memory)
         wanted = [rows if k is None else k.missing(rows) for k in kept]
         if memory.location is not None:
             # The whole table, so that every view of it finds the same entry.
@@ -312,14 +315,14 @@ def embed_table(
                 everything if k is not None and len(w) else w
                 for k, w in zip(kept, wanted, strict=True)
             ]
-        # Names only serve messages: a renamed expert finds what it made before.
-        remembered = memory.cache(embed, ignore=["expert", "dataset"])
         results = iter(
             parallel(
-                delayed(remembered if is_frozen(expert.encoder) else embed)(
-                    expert.encoder, take_rows(table.values, w), expert.name, table.name
-                )
-                for expert, w in zip(experts, wanted, strict=True)
+                delayed(
+                    embed
+                    if k is None or memory.location is None
+                    else partial(embed_remembered, memory, k.key)
+                )(expert.encoder, take_rows(table.values, w), expert.name, table.name)
+                for expert, k, w in zip(experts, kept, wanted, strict=True)
                 if len(w)
             )
         )
@@ -331,9 +334,11 @@ def embed_table(
         return embeddings
 
 
-def _kept_rows(experts: Sequence[Encoding], table: Table) -> list[EmbeddedRows | None]:
+def _kept_rows(
+    experts: Sequence[Encoding], table: Table, memory: Memory
+) -> list[EmbeddedRows | None]:
     frozen = [expert.encoder for expert in experts if is_frozen(expert.encoder)]
-    kept = iter(embedded_rows(frozen, table))
+    kept = iter(embedded_rows(frozen, table, memory))
     return [next(kept) if is_frozen(expert.encoder) else None for expert in experts]
 
 
@@ -382,20 +387,46 @@ def _fit_head(expert: Expert, embedding: Embedding, labels: Labels) -> Any:
     if not is_frozen(head):
         with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
             head = clone(head).fit(X, y)
+    _check_linear(name, head, X)
+    check_labels_known(name, head, labels)
+    return head
+
+
+def _check_linear(name: str, head: Any, X: Embedding) -> None:
+    """Raise ValueError where the scores of a head are not those of its ``coef_``."""
+    linear = "its last step must be a linear classifier, or a transformer to have one"
     if not hasattr(head, "coef_"):
         raise ValueError(
-            f"Expert {name!r} ends in {head!r}, which has no coef_; its last step must "
-            "be a linear classifier, or a transformer to have one fitted."
+            f"Expert {name!r} ends in {head!r}, which has no coef_; {linear} fitted."
         )
+    coef = np.atleast_2d(head.coef_)
+    if coef.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"Expert {name!r} ends in {head!r}, which takes {coef.shape[1]} features, "
+            f"but its encoder returned {X.shape[1]}."
+        )
+    # That of an SVC has a row for each pair of classes.
+    few = X[:100]
+    given = np.asarray(head.decision_function(few)).reshape(len(few), -1)
+    scores = few @ coef.T + head.intercept_
+    tolerance = 1e-3 * (1 + np.abs(given).max())
+    if scores.shape != given.shape or np.abs(scores - given).max() > tolerance:
+        raise ValueError(
+            f"Expert {name!r} ends in {head!r}, whose coef_ has not one row for each "
+            f"class that gives its score; {linear} fitted."
+        )
+
+
+def check_labels_known(name: str, head: Any, labels: Labels) -> None:
+    """Raise ValueError for a label that a head fitted before has never seen."""
     codes = labels.codes_in(head.classes_)
     if (codes == -2).any():
-        unknown = labels.classes[labels.codes[codes == -2][0]]
+        unknown = labels.classes.tolist()[labels.codes[codes == -2][0]]
         raise ValueError(
-            f"Dataset {name!r} has the label {unknown!r}, which its frozen expert does "
-            f"not know; that knows {head.classes_.tolist()}. Give the encoder alone to "
+            f"Dataset {name!r} has the label {unknown!r}, which its expert does not "
+            f"know; that knows {head.classes_.tolist()}. Give the encoder alone to "
             "have a new head fitted."
         )
-    return head
 
 
 def _default_head(X: Embedding, y: npt.NDArray) -> LogisticRegression:

@@ -55,8 +55,12 @@ def one_dimensional(labels: Any, dataset: str) -> npt.NDArray:
     if isinstance(labels, list | tuple):
         # NumPy would turn a NaN among str into "nan".
         labels = np.array(labels, dtype=object)
+        if labels.ndim == 1 and not pd.isna(labels).any():
+            labels = _plain(labels, dataset)
     if hasattr(labels, "to_numpy"):
-        labels = labels.to_numpy()
+        # As objects where some are missing, or integers would become floats.
+        missing = np.asarray(pd.isna(labels)).any()
+        labels = labels.to_numpy(dtype=object if missing else None)
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = column_or_1d(labels, warn=True)
@@ -94,7 +98,10 @@ def encode_labels(labels: Any, dataset: str) -> Labels:
     known = _plain(labels[labelled], dataset)
     if not len(known):
         return Labels(known, codes)
-    check_classification_targets(known)
+    try:
+        check_classification_targets(known)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error} (labels of dataset {dataset!r})") from error
     classes, codes[labelled] = np.unique(known, return_inverse=True)
     return Labels(classes, codes)
 

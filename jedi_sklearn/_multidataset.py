@@ -110,7 +110,9 @@ class MultiDataset(Mapping[str, Any]):
         self._tables = tables
         # Of each row the number of its table, and the number in that table.
         self._table_of_row: Rows = np.repeat(np.arange(len(tables)), sizes)
-        self._row: Rows = np.concatenate([np.arange(size) for size in sizes])
+        self._row: Rows = np.concatenate(
+            [np.arange(size) for size in sizes] or [np.arange(0)]
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,10 +132,15 @@ class MultiDataset(Mapping[str, Any]):
             raise KeyError(f"no dataset {key!r}; there are {list(self)}")
         if isinstance(key, tuple):
             # scikit-learn selects rows with ``X[rows, ...]``.
-            key = key[0]
+            key, *columns = key
+            if not all(c is ... for c in columns):
+                raise IndexError(f"only rows can be selected, not columns {columns}")
         if isinstance(key, int | np.integer):
             key = [key]
-        return self._view(self._table_of_row[key], self._row[key])
+        row = self._row[key]
+        if row.ndim != 1:
+            raise IndexError(f"rows must be one-dimensional, got {row.ndim} dimensions")
+        return self._view(self._table_of_row[key], row)
 
     def _view(self, table_of_row: Rows, row: Rows) -> Self:
         view = object.__new__(type(self))
@@ -141,6 +148,10 @@ class MultiDataset(Mapping[str, Any]):
         view._table_of_row = table_of_row
         view._row = row
         return view
+
+    def __contains__(self, name: object) -> bool:
+        # The mapping's own would take the rows to find out.
+        return name in list(self)
 
     def __iter__(self) -> Iterator[str]:
         return (table.name for table, _ in self.parts())
@@ -182,12 +193,22 @@ class MultiDataset(Mapping[str, Any]):
                 labelled[self.rows_of(table.name)] = table.labelled[rows]
         return labelled
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
+        # Without this NumPy makes an array of one-row views.
+        raise TypeError(
+            f"{self!r} is not an array; X[name] gives the rows of one dataset, and "
+            "jedi_sklearn.preprocessing.PerDataset runs a transformer on each."
+        )
+
     def __repr__(self) -> str:
         parts = [f"{table.name}: {len(rows)} rows" for table, rows in self.parts()]
         return f"{type(self).__name__}({', '.join(parts)})"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __copy__(self) -> Self:
         # Views are never changed, and a copy of the data would cost memory.
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -328,15 +349,15 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
     if isinstance(X, MultiDataset):
         return X
     if has_dataset_level(X):
-        return _from_dataframe(X)
-    if isinstance(X, pd.DataFrame):
-        X = {name: X}
-    elif not isinstance(X, Mapping):
-        checked = check_array(
-            X, accept_sparse="csr", estimator="JEDIClassifier", input_name="X"
-        )
-        X = {name: checked}
-    datasets = MultiDataset(X)
+        datasets = _from_dataframe(X)
+    elif isinstance(X, Mapping):
+        datasets = MultiDataset(X)
+    else:
+        if not isinstance(X, pd.DataFrame):
+            X = check_array(
+                X, accept_sparse="csr", estimator="JEDIClassifier", input_name="X"
+            )
+        datasets = MultiDataset({name: X})
     for table in datasets._tables:
         # They end with the call: nobody could ask for the embeddings again.
         table.embeddings = None

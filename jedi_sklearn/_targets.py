@@ -76,9 +76,10 @@ def check_trainable(y: Any, targets: Targets) -> None:
         raise ValueError("y has no label at all; at least one dataset must have some.")
     for name, labels in targets.labels.items():
         if len(labels.classes) == 1:
+            (label,) = labels.classes.tolist()
             raise ValueError(
-                f"Dataset {name!r} has only one class, {labels.classes[0]!r}; a "
-                "classifier needs two or more (-1, None and NaN mark unlabelled rows)."
+                f"Dataset {name!r} has only one class, {label!r}; a classifier needs "
+                "two or more (-1, None and NaN mark unlabelled rows)."
             )
 
 

@@ -64,6 +64,7 @@ _ACCEPTED = {
     "adjustment_units": integer(1),
     "adjustment_dropout": number(0, 1),
     "units_per_class": number(0, open_low=True),
+    "standardize": one_of(True, False),
     "schedule": one_of("joint"),
     "warmup_epochs": integer(0),
     "max_epochs": integer(0),
@@ -85,8 +86,8 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             )
 
 
-def draw_seeds(random_state: Any, n_seeds: int) -> list[int]:
-    """Return seeds that depend on `random_state` alone.
+def draw_seeds(random_state: Any) -> tuple[int, int]:
+    """Return two seeds that depend on `random_state` alone.
 
     None draws from the operating system, not from NumPy's global random state.
     """
@@ -97,4 +98,5 @@ def draw_seeds(random_state: Any, n_seeds: int) -> list[int]:
             f"Invalid parameter value: random_state={random_state!r}. Valid values are "
             "integers in [0, 2**32), RandomState instances and None."
         )
-    return check_random_state(random_state).randint(2**31 - 1, size=n_seeds).tolist()
+    first, second = check_random_state(random_state).randint(2**31 - 1, size=2)
+    return int(first), int(second)

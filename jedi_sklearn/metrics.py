@@ -40,7 +40,7 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If X and y do not match, or a dataset has no student.
+        If X and y do not match, no row is labelled, or a dataset has no student.
 
     Examples
     --------
@@ -55,8 +55,11 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     """
     check_is_fitted(estimator)
     datasets = as_multidataset(X, next(iter(estimator.students_)))
+    labelled = read_targets(y, datasets).labels
+    if not labelled:
+        raise ValueError("y has no labelled row; evaluate needs at least one.")
     rows = {}
-    for name, labels in read_targets(y, datasets).labels.items():
+    for name, labels in labelled.items():
         if name not in estimator.students_:
             raise ValueError(
                 f"Dataset {name!r} has no student; there are students for "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Tags, check_array, check_random_state, check_X_y
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class MLPEncoder(TransformerMixin, BaseEstimator):
@@ -32,9 +31,11 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    network_ : Pipeline
-        A :class:`~sklearn.preprocessing.StandardScaler` and a
-        :class:`~sklearn.neural_network.MLPClassifier`.
+    coef_ : ndarray of shape (n_features_in_, n_units)
+        Weights of the hidden layer, on values that are not standardised.
+    intercept_ : ndarray of shape (n_units,)
+    n_iter_ : int
+        Number of passes.
     n_features_in_ : int
         Number of values in a row.
 
@@ -78,17 +79,28 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If X is not numeric or not finite, or does not match y.
         """
-        X = _flatten(X)
-        network = make_pipeline(
-            StandardScaler(with_mean=not hasattr(X, "toarray")),
-            MLPClassifier(
-                (self.n_units,), max_iter=self.max_iter, random_state=self.random_state
-            ),
+        X, y = check_X_y(X, y, accept_sparse="csr", allow_nd=True)
+        check_classification_targets(y)
+        X = validate_data(self, _flatten(X), skip_check_array=True)
+        scaler = StandardScaler(with_mean=not issparse(X))
+        scaled = scaler.fit_transform(X)
+        network = MLPClassifier(
+            (self.n_units,),
+            max_iter=self.max_iter,
+            random_state=check_random_state(self.random_state),
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self.network_ = network.fit(X, y)
-        self.n_features_in_ = X.shape[1]
+        classes = np.unique(y)
+        # One pass at a time: fit would warn that it did not converge, and what
+        # silences a warning works on all threads at once.
+        for _ in range(max(1, self.max_iter)):
+            network.partial_fit(scaled, y, classes=classes)
+            if network.n_iter_ == 0:  # An interrupt, which the network swallows.
+                raise KeyboardInterrupt
+        self.n_iter_ = self.max_iter
+        self.coef_ = network.coefs_[0] / scaler.scale_[:, None]
+        self.intercept_ = network.intercepts_[0]
+        if scaler.with_mean:
+            self.intercept_ = self.intercept_ - scaler.mean_ @ self.coef_
         return self
 
     def transform(self, X: Any) -> npt.NDArray[np.floating]:
@@ -109,9 +121,9 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
             If X is not numeric, not finite or of another number of values.
         """
         check_is_fitted(self)
-        scaler, classifier = self.network_
-        hidden = scaler.transform(_flatten(X)) @ classifier.coefs_[0]
-        return np.maximum(hidden + classifier.intercepts_[0], 0.0)
+        X = _flatten(check_array(X, accept_sparse="csr", allow_nd=True))
+        X = validate_data(self, X, reset=False, skip_check_array=True)
+        return np.maximum(X @ self.coef_ + self.intercept_, 0.0)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -121,5 +133,4 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
 
 
 def _flatten(X: Any) -> Any:
-    X = check_array(X, accept_sparse="csr", allow_nd=True, ensure_2d=False)
     return X if X.ndim == 2 else X.reshape(len(X), -1)

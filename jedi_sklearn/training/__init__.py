@@ -7,10 +7,9 @@ from .losses import (
     Objective,
     distillation_weights,
 )
-from .networks import Weights, make_tasks
+from .networks import Task, Weights, first_teachers
 from .schedules import joint, never
 from .train import (
-    Architecture,
     Optimisation,
     Trained,
     available_device,
@@ -20,16 +19,16 @@ from .train import (
 __all__ = [
     "CLASSIFICATION_LOSSES",
     "DISTILLATION_LOSSES",
-    "Architecture",
     "Objective",
     "Optimisation",
+    "Task",
     "Trained",
     "TrainingRows",
     "Weights",
     "available_device",
     "distillation_weights",
+    "first_teachers",
     "joint",
-    "make_tasks",
     "never",
     "stack_rows",
     "train",

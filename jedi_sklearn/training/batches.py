@@ -24,6 +24,8 @@ class TrainingRows(NamedTuple):
     features : ndarray of shape (n_rows, n_features), float32
         Embeddings of all experts side by side; rows sorted by dataset, within a
         dataset the labelled ones first.
+    widths : tuple of int
+        Width of each expert's embedding.
     n_rows : tuple of int
         Number of rows of each dataset.
     labels : tuple of ndarray of shape (n_labelled,), int64
@@ -31,6 +33,7 @@ class TrainingRows(NamedTuple):
     """
 
     features: npt.NDArray[np.float32]
+    widths: tuple[int, ...]
     n_rows: tuple[int, ...]
     labels: tuple[npt.NDArray[np.int64], ...]
 
@@ -54,8 +57,8 @@ def stack_rows(
     TrainingRows
     """
     n_rows = [len(of_experts[0]) for of_experts in embeddings]
-    width = sum(embedding.shape[1] for embedding in embeddings[0])
-    features = np.empty((sum(n_rows), width), dtype=np.float32)
+    widths = [embedding.shape[1] for embedding in embeddings[0]]
+    features = np.empty((sum(n_rows), sum(widths)), dtype=np.float32)
     labels = []
     start = 0
     for of_experts, code, n in zip(embeddings, codes, n_rows, strict=True):
@@ -67,7 +70,7 @@ def stack_rows(
         known = [] if code is None else code[~unlabelled]
         labels.append(np.asarray(known, dtype=np.int64))
         start += n
-    return TrainingRows(features, tuple(n_rows), tuple(labels))
+    return TrainingRows(features, tuple(widths), tuple(n_rows), tuple(labels))
 
 
 class Batch(NamedTuple):

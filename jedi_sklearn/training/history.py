@@ -30,7 +30,8 @@ def history_frame(
     ----------
     epochs : sequence of mapping
         As the net recorded them: ``train_loss``, ``terms`` (sums over the rows, one
-        row for each of `TERMS`) and maybe those of `VALIDATION`.
+        row for each of `TERMS`) and maybe those of `VALIDATION`. An epoch that was
+        interrupted lacks some, and is left out.
     names : sequence of str
         The students' datasets.
     n_labelled : sequence of int
@@ -45,6 +46,9 @@ def history_frame(
         are means over the labelled rows, the distillation loss, with the weights
         of Eq. (2), over all rows.
     """
+    scored = any(VALIDATION[0] in epoch for epoch in epochs)
+    recorded = {"train_loss", "terms", *(VALIDATION if scored else ())}
+    epochs = [epoch for epoch in epochs if recorded <= epoch.keys()]
     sizes = np.array(n_labelled, dtype=np.float64)
     divisors = np.array([sizes, sizes, np.full_like(sizes, n_rows), sizes, sizes])
     columns: dict[tuple[str, str], list[float]] = {
@@ -54,10 +58,9 @@ def history_frame(
     for i, quantity in enumerate(TERMS):
         for k, name in enumerate(names):
             columns[quantity, name] = [table[i, k] for table in tables]
-    for quantity in VALIDATION:
-        if epochs and quantity in epochs[0]:
-            for k, name in enumerate(names):
-                columns[quantity, name] = [epoch[quantity][k] for epoch in epochs]
+    for quantity in VALIDATION if scored else ():
+        for k, name in enumerate(names):
+            columns[quantity, name] = [epoch[quantity][k] for epoch in epochs]
     frame = pd.DataFrame(
         columns, index=pd.RangeIndex(1, len(epochs) + 1, name="epoch"), dtype=float
     )

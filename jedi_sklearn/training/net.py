@@ -82,6 +82,7 @@ class JointNet(NeuralNet):
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         loss = torch.zeros((), device=self.device, dtype=torch.float64)
         for batch in iterator:
+            self.history.new_batch()  # for callbacks that note something of it
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             total = total + step["terms"]

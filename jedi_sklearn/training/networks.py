@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from .batches import Batch, Scores
 
 
 class Task(NamedTuple):
-    """A dataset with a student and a teacher: positions and first weights.
+    """A dataset with a student and a teacher.
 
     Attributes
     ----------
@@ -23,19 +23,15 @@ class Task(NamedTuple):
         Name of the dataset and of its expert.
     dataset, expert : int
         Positions among the datasets of a batch and among the experts.
-    head, teacher : Linear
-        First weights of the student's head and of the teacher.
     """
 
     name: str
     dataset: int
     expert: int
-    head: Linear
-    teacher: Linear
 
 
 class Weights(NamedTuple):
-    """Trained weights: one adjustment an expert, one head and teacher a task."""
+    """Weights of the joint network: one adjustment an expert, two maps a task."""
 
     adjustments: list[Adjustment]
     heads: list[Linear]
@@ -45,20 +41,15 @@ class Weights(NamedTuple):
 class AdjustmentNet(nn.Module):
     """What the adjustment module adds to an embedding, Fig. 2 of the paper.
 
-    Two layers with SiLU between; the second starts at zero, so that an untrained
-    adjustment changes nothing.
+    Two layers with SiLU between.
 
     Shape: (n_rows, n_features) to (n_rows, n_features).
     """
 
-    def __init__(self, n_features: int, n_units: int, generator: torch.Generator):
+    def __init__(self, weights: Adjustment) -> None:
         super().__init__()
-        bound = n_features**-0.5
-        down = torch.empty(n_units, n_features).uniform_(
-            -bound, bound, generator=generator
-        )
-        self.down = _linear(down, torch.zeros(n_units))
-        self.up = _linear(torch.zeros(n_features, n_units), torch.zeros(n_features))
+        self.down = _from_numpy(weights.down)
+        self.up = _from_numpy(weights.up)
 
     def forward(self, embedding: Tensor) -> Tensor:
         return self.up(F.silu(self.down(embedding)))
@@ -69,42 +60,38 @@ class JointNetwork(nn.Module):
 
     Parameters
     ----------
-    widths : sequence of int
-        Width of each expert's embedding; their sum is n_features.
+    weights : Weights
+        Where training starts; the widths of the adjustments add up to n_features.
     tasks : sequence of Task
-    adjustment_units : int
+        In the order of the heads and teachers of the weights.
     adjustment_dropout : float
     units_per_class : float
         The k of Eq. (4), which gives the dropout of each teacher's input.
     generator : torch.Generator
-        Source of the first weights and of the dropout masks. It lives on the
-        device of the network, and no other random state is used.
+        Source of the dropout masks, on the device of the network.
     """
 
     def __init__(
         self,
-        widths: Sequence[int],
+        weights: Weights,
         tasks: Sequence[Task],
-        adjustment_units: int,
         adjustment_dropout: float,
         units_per_class: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.widths = list(widths)
+        self.widths = [len(weights_.up.intercept) for weights_ in weights.adjustments]
         self.datasets = [task.dataset for task in tasks]
         self.experts = [task.expert for task in tasks]
         self.adjustment_dropout = adjustment_dropout
         self.teacher_dropout = [
-            teacher_dropout(len(task.head.coef), sum(widths), units_per_class)
-            for task in tasks
+            teacher_dropout(len(t.coef), t.coef.shape[1], units_per_class)
+            for t in weights.teachers
         ]
         self.generator = generator
-        self.adjustments = nn.ModuleList(
-            AdjustmentNet(width, adjustment_units, generator) for width in widths
-        )
-        self.heads = nn.ModuleList(_from_numpy(task.head) for task in tasks)
-        self.teachers = nn.ModuleList(_from_numpy(task.teacher) for task in tasks)
+        self.adjustments = nn.ModuleList(map(AdjustmentNet, weights.adjustments))
+        self.heads = nn.ModuleList(map(_from_numpy, weights.heads))
+        self.teachers = nn.ModuleList(map(_from_numpy, weights.teachers))
 
     def forward(self, batch: Batch, distil: bool = True) -> Scores:
         """Return the scores that the loss of the batch needs.
@@ -164,42 +151,59 @@ def teacher_dropout(n_classes: int, n_features: int, units_per_class: float) -> 
     Examples
     --------
     >>> round(teacher_dropout(51, 7168, units_per_class=10), 4)
-    0.9288
+    0.9289
     >>> teacher_dropout(10, 64, units_per_class=10)
     0.0
     """
     return max(0.0, 1.0 - units_per_class * n_classes / n_features)
 
 
-def make_tasks(
-    heads: Mapping[str, Linear],
-    datasets: Sequence[str],
-    experts: Sequence[str],
-    widths: Sequence[int],
-) -> list[Task]:
-    """Return the task of each head, a teacher starting from its expert's head.
-
-    The head's weights stand in the columns of its expert, and zeros in the others',
-    so that before the first step teacher, student and expert agree.
+def first_adjustments(
+    widths: Sequence[int], n_units: int, seed: int
+) -> list[Adjustment]:
+    """Return adjustments that change nothing yet: their second layer is zero.
 
     Parameters
     ----------
-    heads : mapping of str to Linear
-        Heads of the experts that get a student.
-    datasets, experts : sequence of str
-        Names, in the order of the rows and of the features.
+    widths : sequence of int
+        Width of each expert's embedding.
+    n_units : int
+        Width of the hidden layers.
+    seed : int
+        Of the first layers, which are uniform with variance 1 / (3 * width).
+    """
+    random = np.random.RandomState(seed)
+    adjustments = []
+    for width in widths:
+        coef = random.uniform(-1.0, 1.0, (n_units, width)) / np.sqrt(width)
+        down = Linear(coef.astype(np.float32), np.zeros(n_units, np.float32))
+        up = Linear(np.zeros((width, n_units), np.float32), np.zeros(width, np.float32))
+        adjustments.append(Adjustment(down, up))
+    return adjustments
+
+
+def first_teachers(
+    heads: Sequence[Linear], tasks: Sequence[Task], widths: Sequence[int]
+) -> list[Linear]:
+    """Return teachers that agree with their experts.
+
+    The head's weights stand in the columns of its expert, and zeros in the others'.
+
+    Parameters
+    ----------
+    heads : sequence of Linear
+        Of the tasks' experts.
+    tasks : sequence of Task
     widths : sequence of int
         Width of each expert's embedding.
     """
-    tasks = []
-    for name, head in heads.items():
-        expert = experts.index(name)
-        coef = np.zeros((len(head.coef), sum(widths)), dtype=np.float32)
-        start = sum(widths[:expert])
-        coef[:, start : start + widths[expert]] = head.coef
-        teacher = Linear(coef, head.intercept)
-        tasks.append(Task(name, datasets.index(name), expert, head, teacher))
-    return tasks
+    starts = np.cumsum([0, *widths])
+    teachers = []
+    for head, task in zip(heads, tasks, strict=True):
+        coef = np.zeros((len(head.coef), starts[-1]), dtype=np.float32)
+        coef[:, starts[task.expert] : starts[task.expert + 1]] = head.coef
+        teachers.append(Linear(coef, head.intercept))
+    return teachers
 
 
 def to_numpy(network: JointNetwork) -> Weights:
@@ -215,18 +219,14 @@ def _adjustment_to_numpy(net: Any) -> Adjustment:
     return Adjustment(_to_numpy(net.down), _to_numpy(net.up))
 
 
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    # nn.Linear's own initialisation would draw from the global random state.
-    n_outputs, n_inputs = weight.shape
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
-    return layer
-
-
 def _from_numpy(weights: Linear) -> nn.Linear:
-    return _linear(torch.as_tensor(weights.coef), torch.as_tensor(weights.intercept))
+    n_outputs, n_inputs = weights.coef.shape
+    # nn.Linear's own initialisation would draw from the global random state.
+    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, dtype=torch.float32)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weights.coef))
+        layer.bias.copy_(torch.tensor(weights.intercept))
+    return layer
 
 
 def _to_numpy(layer: Any) -> Linear:

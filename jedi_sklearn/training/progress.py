@@ -19,7 +19,8 @@ class ProgressLine(Callback):
         done, epochs = len(net.history), net.max_epochs
         left = (time.monotonic() - self.start_) * (epochs - done) / done
         line = f"epoch {done}/{epochs}  loss {net.history[-1, 'train_loss']:.4f}"
-        sys.stderr.write(f"\r{line}  {left:.0f} s left ")
+        # Padded: a line that is shorter than the last must cover all of it.
+        sys.stderr.write(f"\r{f'{line}  {left:.0f} s left':<60}")
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         sys.stderr.write("\n")

@@ -13,31 +13,10 @@ from .batches import Batches, TrainingRows
 from .history import history_frame
 from .losses import Objective
 from .net import JointNet
-from .networks import JointNetwork, Task, Weights, to_numpy
+from .networks import JointNetwork, Task, Weights, first_adjustments, to_numpy
 from .progress import ProgressLine
+from .scaling import Scaling
 from .scoring import ScoreRows
-
-
-class Architecture(NamedTuple):
-    """Sizes, rates and first weights of the joint network.
-
-    Attributes
-    ----------
-    widths : list of int
-        Width of each expert's embedding.
-    tasks : list of Task
-        One for each student and its teacher.
-    adjustment_units : int
-    adjustment_dropout : float
-    units_per_class : float
-        The k of Eq. (4).
-    """
-
-    widths: list[int]
-    tasks: list[Task]
-    adjustment_units: int
-    adjustment_dropout: float
-    units_per_class: float
 
 
 class Optimisation(NamedTuple):
@@ -50,6 +29,14 @@ class Optimisation(NamedTuple):
     max_epochs, batch_size : int
     learning_rate, weight_decay : float
         Of AdamW.
+    adjustment_units : int
+        Width of the hidden layer of adjustments that start anew.
+    adjustment_dropout : float
+        Dropout of the adjustments.
+    units_per_class : float
+        The k of Eq. (4), which gives the dropout of the teachers' inputs.
+    standardize : bool
+        Whether features are standardised for the training.
     seed : int
         Of first weights, shuffles and dropout masks.
     device : str
@@ -61,6 +48,10 @@ class Optimisation(NamedTuple):
     batch_size: int
     learning_rate: float
     weight_decay: float
+    adjustment_units: int
+    adjustment_dropout: float
+    units_per_class: float
+    standardize: bool
     seed: int
     device: str
 
@@ -81,7 +72,8 @@ class Trained(NamedTuple):
 
 def train(
     rows: TrainingRows,
-    architecture: Architecture,
+    tasks: Sequence[Task],
+    start: Weights,
     objective: Objective,
     optimisation: Optimisation,
     *,
@@ -94,7 +86,11 @@ def train(
     Parameters
     ----------
     rows : TrainingRows
-    architecture : Architecture
+    tasks : sequence of Task
+        One for each student and its teacher.
+    start : Weights
+        Where training starts, on features as they are in `rows`; without
+        adjustments these start anew, changing nothing.
     objective : Objective
     optimisation : Optimisation
     validation : TrainingRows, optional
@@ -109,13 +105,31 @@ def train(
     Trained
     """
     device = available_device(optimisation.device)
-    # One generator where the network is, one on the CPU for the shuffles, so that
-    # neither waits for the other device.
-    weights_and_masks = torch.Generator(device).manual_seed(optimisation.seed)
-    shuffles = torch.Generator().manual_seed(optimisation.seed)
-    batches = Batches(rows, optimisation.batch_size, shuffles, device)
+    scaling = Scaling.identity(rows.features.shape[1])
+    if optimisation.standardize:
+        scaling = Scaling.of(rows.features)
+    monitors: list[Any] = [ProgressLine()] if verbose else []
+    if validation is not None:
+        monitors.append(ScoreRows(_scaled(validation, scaling), device))
+    start = scaling.enter_weights(start, tasks, rows.widths)
+    if not start.adjustments:
+        start = start._replace(
+            adjustments=first_adjustments(
+                rows.widths, optimisation.adjustment_units, optimisation.seed
+            )
+        )
+    network = partial(
+        JointNetwork,
+        start,
+        tasks,
+        optimisation.adjustment_dropout,
+        optimisation.units_per_class,
+        # The masks are drawn where the network is and the shuffles on the CPU, so
+        # that neither waits for the other.
+        torch.Generator(device).manual_seed(optimisation.seed),
+    )
     net = JointNet(
-        partial(JointNetwork, **architecture._asdict(), generator=weights_and_masks),
+        network,
         lambda: objective,
         distils=optimisation.distils,
         optimizer=torch.optim.AdamW,
@@ -124,22 +138,24 @@ def train(
         lr=optimisation.learning_rate,
         max_epochs=optimisation.max_epochs,
         device=device,
-        callbacks=[
-            *([ScoreRows(validation, device)] if validation is not None else []),
-            *([ProgressLine()] if verbose else []),
-            *callbacks,
-        ],
+        callbacks=[*monitors, *callbacks],
         verbose=0,
     )
+    shuffles = torch.Generator().manual_seed(optimisation.seed)
+    batches = Batches(_scaled(rows, scaling), optimisation.batch_size, shuffles, device)
     net.fit(batches)
-    labels = [rows.labels[task.dataset] for task in architecture.tasks]
     history = history_frame(
         net.history,
-        [task.name for task in architecture.tasks],
-        [len(y) for y in labels],
+        [task.name for task in tasks],
+        [len(rows.labels[task.dataset]) for task in tasks],
         len(rows.features),
     )
-    return Trained(to_numpy(net.module_), history)
+    weights = scaling.leave_weights(to_numpy(net.module_), tasks, rows.widths)
+    return Trained(weights, history)
+
+
+def _scaled(rows: TrainingRows, scaling: Scaling) -> TrainingRows:
+    return rows._replace(features=scaling.apply(rows.features))
 
 
 def available_device(device: str) -> str:
@@ -154,7 +170,8 @@ def available_device(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.Generator(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
             f"Invalid parameter value: device={device!r}. Valid values are 'auto' and "
             f"the devices of this machine's torch, such as 'cpu' ({error})."

@@ -1,0 +1,120 @@
+"""Standardised features for the training, folded exactly into the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .._weights import Adjustment, Linear
+from .networks import Task, Weights
+
+Vector = npt.NDArray[np.float64]
+
+
+class Scaling(NamedTuple):
+    """Shift and scale of each feature: ``(x - mean) / scale``.
+
+    The two directions below are exact inverses but for rounding, so that what is
+    trained on standardised features works on features as they come.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (n_features,), float64
+    """
+
+    mean: Vector
+    scale: Vector
+
+    @classmethod
+    def of(cls, features: npt.NDArray[np.float32]) -> Self:
+        """Return the scaling that gives features mean 0 and variance 1.
+
+        A feature that is constant keeps its scale.
+        """
+        mean = features.mean(axis=0, dtype=np.float64)
+        scale = features.std(axis=0, dtype=np.float64)
+        # What is left of a constant after rounding is not its spread.
+        constant = scale <= 1e-6 * np.abs(mean)
+        return cls(mean, np.where(constant, 1.0, scale))
+
+    @classmethod
+    def identity(cls, n_features: int) -> Self:
+        """Return the scaling that changes nothing."""
+        return cls(np.zeros(n_features), np.ones(n_features))
+
+    def apply(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return scaled features."""
+        scaled = (features - self.mean.astype(np.float32)) / self.scale.astype(
+            np.float32
+        )
+        return scaled.astype(np.float32, copy=False)
+
+    def split(self, widths: Sequence[int]) -> list[Scaling]:
+        """Return the scaling of each expert's features."""
+        borders = np.cumsum(widths)[:-1]
+        return [
+            Scaling(mean, scale)
+            for mean, scale in zip(
+                np.split(self.mean, borders), np.split(self.scale, borders), strict=True
+            )
+        ]
+
+    def enter(self, linear: Linear) -> Linear:
+        """Return the map that does on scaled features what one does on raw ones."""
+        coef = linear.coef.astype(np.float64)
+        return _linear(coef * self.scale, linear.intercept + coef @ self.mean)
+
+    def leave(self, linear: Linear) -> Linear:
+        """Return the map that does on raw features what one does on scaled ones."""
+        coef = linear.coef / self.scale
+        return _linear(coef, linear.intercept - coef @ self.mean)
+
+    def enter_weights(
+        self, weights: Weights, tasks: Sequence[Task], widths: Sequence[int]
+    ) -> Weights:
+        """Return the network that does on scaled features what one does on raw ones.
+
+        There may be no adjustments yet.
+        """
+        parts = self.split(widths)
+        return Weights(
+            [
+                _change_units(part.enter(a.down), a.up, 1.0 / part.scale)
+                for part, a in zip(parts, weights.adjustments, strict=False)
+            ],
+            [
+                parts[task.expert].enter(head)
+                for task, head in zip(tasks, weights.heads, strict=True)
+            ],
+            [self.enter(teacher) for teacher in weights.teachers],
+        )
+
+    def leave_weights(
+        self, weights: Weights, tasks: Sequence[Task], widths: Sequence[int]
+    ) -> Weights:
+        """Return the network that does on raw features what one does on scaled ones."""
+        parts = self.split(widths)
+        return Weights(
+            [
+                _change_units(part.leave(a.down), a.up, part.scale)
+                for part, a in zip(parts, weights.adjustments, strict=True)
+            ],
+            [
+                parts[task.expert].leave(head)
+                for task, head in zip(tasks, weights.heads, strict=True)
+            ],
+            [self.leave(teacher) for teacher in weights.teachers],
+        )
+
+
+def _change_units(down: Linear, up: Linear, factor: Vector) -> Adjustment:
+    """Return an adjustment whose output, features again, is in other units."""
+    up = _linear(up.coef * factor[:, None], up.intercept * factor)
+    return Adjustment(down, up)
+
+
+def _linear(coef: Vector, intercept: Vector) -> Linear:
+    return Linear(coef.astype(np.float32), intercept.astype(np.float32))

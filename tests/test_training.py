@@ -1,0 +1,730 @@
+"""What training does, seen from outside: through JEDIClassifier and its history."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from scipy.special import entr, softmax
+from sklearn import config_context
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import make_blobs
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import (
+    LogisticRegression,
+    Perceptron,
+    RidgeClassifier,
+    SGDClassifier,
+)
+from sklearn.metrics import accuracy_score, hinge_loss, log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+
+from jedi_sklearn import JEDIClassifier
+from jedi_sklearn.datasets import make_expert_embeddings
+
+NO_TEACHER_DROPOUT = 1e6
+NO_DROPOUT = {"adjustment_dropout": 0.0, "units_per_class": NO_TEACHER_DROPOUT}
+
+Data = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+
+
+def _global_states() -> list[Any]:
+    return [
+        torch.get_rng_state().numpy(),
+        np.random.get_state(legacy=False),  # noqa: NPY002
+        random.getstate(),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def global_random_states_stay() -> Iterator[None]:
+    before = _global_states()
+    yield
+    np.testing.assert_equal(_global_states(), before)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Three classes that overlap, two classes, and rows without labels, the last."""
+    X, y = make_blobs(
+        [40, 40, 40], n_features=5, cluster_std=4.0, random_state=0, shuffle=True
+    )
+    y = y.astype(np.int64)
+    X_dict = {"a": X[:45] + 3.0, "b": X[45:75] * [1, 2, 0.5, 1, 1], "u": X[75:]}
+    y_dict = {"a": np.array(["x", "y", "z"])[y[:45]], "b": (y[45:75] > 0).astype(int)}
+    y_dict["a"] = y_dict["a"].astype(object)
+    y_dict["a"][40:] = None
+    return X_dict, y_dict
+
+
+def _experts() -> list[tuple[str, Any]]:
+    return [
+        ("a", make_pipeline(StandardScaler(), LogisticRegression())),
+        ("b", make_column_transformer(("passthrough", slice(1, 4)))),
+    ]
+
+
+def _classifier(experts: Any = None, **params: Any) -> JEDIClassifier:
+    """Return a small one that learns fast enough for a few epochs to show."""
+    defaults: dict[str, Any] = {
+        "max_epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "adjustment_units": 4,
+        "warmup_epochs": 0,
+        "random_state": 0,
+        "device": "cpu",
+    }
+    return JEDIClassifier(
+        _experts() if experts is None else experts, **defaults | params
+    )
+
+
+def _labelled(data: Data, name: str) -> tuple[np.ndarray, np.ndarray]:
+    X, y = data[0][name], data[1][name]
+    known = np.array([label is not None for label in y])
+    return X[known], y[known].astype(str if name == "a" else int)
+
+
+def _student_weights(clf: JEDIClassifier) -> list[Any]:
+    return [
+        (s.coef_, s.intercept_, *(b.adjustment for b in s.branches))
+        for s in clf.students_.values()
+    ]
+
+
+def _teacher_weights(clf: JEDIClassifier) -> list[Any]:
+    return [
+        (t.coef_, t.intercept_, *(b.adjustment for b in t.branches))
+        for t in clf.teachers_.values()
+    ]
+
+
+def _bits(clf: JEDIClassifier) -> list[Any]:
+    return [_student_weights(clf), _teacher_weights(clf), clf.history_.to_numpy()]
+
+
+def _assert_same_bits(first: JEDIClassifier, second: JEDIClassifier) -> None:
+    np.testing.assert_equal(_bits(first), _bits(second))
+
+
+def _differ(first: list[Any], second: list[Any]) -> bool:
+    try:
+        np.testing.assert_equal(first, second)
+    except AssertionError:
+        return True
+    return False
+
+
+# --------------------------------------------------------------------------------------
+# Before the first step.
+# --------------------------------------------------------------------------------------
+
+LINEAR: dict[str, Callable[[], Any]] = {
+    "LogisticRegression": LogisticRegression,
+    "LogisticRegression without intercept": lambda: LogisticRegression(
+        fit_intercept=False
+    ),
+    "LinearSVC": LinearSVC,
+    "LinearSVC without intercept": lambda: LinearSVC(fit_intercept=False),
+    "SGDClassifier": SGDClassifier,
+    "SGDClassifier log_loss": lambda: SGDClassifier(loss="log_loss"),
+    "RidgeClassifier": RidgeClassifier,
+    "Perceptron": Perceptron,
+}
+
+
+def _expert(kind: str, frozen: bool, data: Data, name: str) -> Any:
+    expert = make_pipeline(StandardScaler(), LINEAR[kind]())
+    if not frozen:
+        return expert
+    if "random_state" in expert[-1].get_params():
+        expert[-1].set_params(random_state=0)
+    return FrozenEstimator(expert.fit(*_labelled(data, name)))
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["cloned", "frozen"])
+@pytest.mark.parametrize("kind", LINEAR)
+def test_no_epoch__students_and_teachers_predict_as_their_experts(data, kind, frozen):
+    experts = [(name, _expert(kind, frozen, data, name)) for name in ("a", "b")]
+    clf = _classifier(experts, max_epochs=0).fit(*data)
+    for name in ("a", "b"):
+        X = data[0][name]
+        expert = dict(experts)[name] if frozen else clf.experts_[name]
+        for model in (clf.students_[name], clf.teachers_[name]):
+            np.testing.assert_array_equal(model.predict(X), expert.predict(X))
+            np.testing.assert_array_equal(model.classes_, expert.classes_)
+            if kind.startswith("LogisticRegression"):
+                np.testing.assert_allclose(
+                    model.predict_proba(X), expert.predict_proba(X), atol=1e-6
+                )
+        np.testing.assert_array_equal(clf.predict({name: X})[name], expert.predict(X))
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_no_epoch__scores_are_those_of_the_expert(data, name):
+    # Of two classes the score is a difference, as the expert's own.
+    clf = _classifier([("a", LinearSVC()), ("b", LinearSVC())], max_epochs=0).fit(*data)
+    X, expert = data[0][name], clf.experts_[name]
+    for model in (clf.students_[name], clf.teachers_[name]):
+        np.testing.assert_allclose(
+            model.decision_function(X), expert.decision_function(X), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("encoder", [StandardScaler(), None], ids=["scaler", "default"])
+def test_no_epoch__bare_transformer__as_the_head_fitted_for_it(data, encoder):
+    experts = encoder and [(name, encoder) for name in ("a", "b")]
+    clf = _classifier(max_epochs=0).set_params(experts=experts).fit(*data)
+    for name in ("a", "b"):
+        X, expert = data[0][name], clf.experts_[name]
+        for model in (clf.students_[name], clf.teachers_[name]):
+            np.testing.assert_array_equal(model.predict(X), expert.predict(X))
+            np.testing.assert_allclose(
+                model.predict_proba(X), expert.predict_proba(X), atol=1e-6
+            )
+
+
+def test_no_epoch__history_is_empty(data):
+    clf = _classifier(max_epochs=0).fit(*data)
+    assert clf.n_iter_ == len(clf.history_) == 0
+
+
+# --------------------------------------------------------------------------------------
+# The first epoch by hand, and the table of all.
+# --------------------------------------------------------------------------------------
+
+COLUMNS = [
+    ("loss", "all"),
+    *(
+        (quantity, name)
+        for quantity in (
+            "student_loss",
+            "teacher_loss",
+            "distillation_loss",
+            "student_accuracy",
+            "teacher_accuracy",
+        )
+        for name in ("a", "b")
+    ),
+]
+
+
+def test_first_epoch__losses_are_those_of_the_experts(data):
+    # One batch of all rows, no dropout: what is recorded of it was computed with the
+    # first weights, where student, teacher and expert are the same.
+    clf = _classifier(max_epochs=1, batch_size=1000, **NO_DROPOUT).fit(*data)
+    first = clf.history_.loc[1]
+    n_rows = {name: len(X) for name, X in data[0].items()}
+    total = sum(n_rows.values())
+    for name in ("a", "b"):
+        expert = clf.experts_[name]
+        X, y = _labelled(data, name)
+        expected = {
+            "student_loss": log_loss(y, expert.predict_proba(X)),
+            "teacher_loss": hinge_loss(y, expert.decision_function(X)),
+            "student_accuracy": expert.score(X, y),
+            "teacher_accuracy": expert.score(X, y),
+            # Eq. (2): own rows count fully, others by the share of the own dataset.
+            "distillation_loss": sum(
+                entr(expert.predict_proba(rows)).sum()
+                * (1.0 if other == name else n_rows[name] / total)
+                for other, rows in data[0].items()
+            )
+            / total,
+        }
+        for quantity, value in expected.items():
+            assert first[quantity, name] == pytest.approx(value, rel=1e-4), quantity
+
+
+@pytest.mark.parametrize("batch_size", [7, 16, 1000])
+def test_history__one_row_an_epoch__loss_is_the_sum_of_its_terms(data, batch_size):
+    alpha, beta, gamma = 0.7, 1.3, 0.4
+    clf = _classifier(
+        max_epochs=4, batch_size=batch_size, alpha=alpha, beta=beta, gamma=gamma
+    ).fit(*data)
+    history = clf.history_
+    assert clf.n_iter_ == len(history) == 4
+    assert list(history.index) == [1, 2, 3, 4]
+    assert history.index.name == "epoch"
+    assert history.columns.names == ["quantity", "dataset"]
+    assert list(history.columns) == COLUMNS
+    assert np.isfinite(history.to_numpy()).all()
+    n_rows = sum(len(X) for X in data[0].values())
+    n_labelled = [len(_labelled(data, name)[0]) for name in ("a", "b")]
+    total = (
+        alpha * history["student_loss"] @ n_labelled
+        + beta * history["teacher_loss"] @ n_labelled
+        + gamma * history["distillation_loss"].sum(axis=1) * n_rows
+    )
+    np.testing.assert_allclose(history["loss", "all"] * n_rows, total, rtol=1e-5)
+    for quantity in ("student_accuracy", "teacher_accuracy"):
+        assert history[quantity].stack().between(0, 1).all()
+
+
+def test_history__warm_up__distillation_after_it(data):
+    clf = _classifier(max_epochs=5, warmup_epochs=2).fit(*data)
+    distillation = clf.history_["distillation_loss"]
+    assert (distillation.loc[:2] == 0).all(axis=None)
+    assert (distillation.loc[3:] > 0).all(axis=None)
+
+
+def test_warm_up__for_all_epochs__as_without_distillation(data):
+    clf = _classifier(warmup_epochs=3).fit(*data)
+    _assert_same_bits(clf, _classifier(gamma=0.0).fit(*data))
+
+
+# --------------------------------------------------------------------------------------
+# What is trained is what predicts.
+# --------------------------------------------------------------------------------------
+
+
+class Capture(Callback):
+    """Keeps the network and its last batch."""
+
+    def on_batch_begin(self, net: Any, batch: Any = None, **_: Any) -> None:
+        self.batch = batch
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        self.network = net.module_
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_after_fit__numpy_predicts_as_torch(data, offset):
+    # One batch holds all rows, dataset after dataset; those without labels come last
+    # in it as in the data.
+    X_dict = {name: X + offset for name, X in data[0].items()}
+    capture = Capture()
+    clf = _classifier(
+        max_epochs=20, batch_size=1000, learning_rate=0.03, callbacks=[capture]
+    ).fit(X_dict, data[1])
+    with torch.no_grad():
+        scores = capture.network.eval()(capture.batch)
+    starts = np.cumsum([0, *(len(X) for X in X_dict.values())])
+    for k, name in enumerate(clf.students_):
+        for models, given in (
+            (clf.students_, scores.students),
+            (clf.teachers_, scores.targets),
+        ):
+            expected = softmax(given[k].numpy().astype(float), axis=1)
+            for start, X in zip(starts, X_dict.values(), strict=False):
+                np.testing.assert_allclose(
+                    models[name].predict_proba(X),
+                    expected[start : start + len(X)],
+                    atol=1e-5 * max(1.0, offset / 10),
+                )
+        # It has moved away from the expert.
+        start = clf.experts_[name].predict_proba(X_dict[name])
+        assert (
+            np.abs(clf.students_[name].predict_proba(X_dict[name]) - start).max() > 0.01
+        )
+
+
+def test_training__student_beats_its_expert():
+    X, y = make_expert_embeddings(
+        [400, 300, 200], n_classes=5, n_features=8, random_state=3
+    )
+    experts = [
+        (name, make_column_transformer(("passthrough", slice(8 * i, 8 * i + 8))))
+        for i, name in enumerate(X)
+    ]
+    halves = [{n: X[n][half::2] for n in X} for half in (0, 1)]
+    labels = [{n: y[n][half::2] for n in y} for half in (0, 1)]
+    clf = _classifier(experts, max_epochs=30, batch_size=64).fit(halves[0], labels[0])
+    accuracies = np.array(
+        [
+            [
+                accuracy_score(labels[1][name], models[name].predict(halves[1][name]))
+                for models in (clf.experts_, clf.students_, clf.teachers_)
+            ]
+            for name in X
+        ]
+    )
+    expert, student, teacher = accuracies.T
+    assert (student > expert + 0.02).all()
+    assert (teacher > student).all()
+    losses = clf.history_["loss", "all"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+# --------------------------------------------------------------------------------------
+# Who learns from whom.
+# --------------------------------------------------------------------------------------
+
+
+def test_gamma_zero_or_nothing_to_distil_from__same_bits_without_third_term(data):
+    first = _classifier(gamma=0.0).fit(*data)
+    second = _classifier(distill_from=None).fit(*data)
+    _assert_same_bits(first, second)
+    assert (first.history_["distillation_loss"] == 0).all(axis=None)
+    with_it = _classifier().fit(*data)
+    assert (with_it.history_["distillation_loss"] > 0).all(axis=None)
+    assert _differ(_student_weights(first), _student_weights(with_it))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"teacher_loss": "cross_entropy"}, {"units_per_class": 0.1}],
+    ids=["teacher_loss", "units_per_class"],
+)
+def test_gamma_and_beta_zero__students_do_not_depend_on_teachers(data, change):
+    # With beta above 0 they do, as both train the adjustments.
+    params = NO_DROPOUT | {"gamma": 0.0, "beta": 0.0}
+    first = _classifier(**params).fit(*data)
+    second = _classifier(**params | change).fit(*data)
+    np.testing.assert_equal(_student_weights(first), _student_weights(second))
+    third = _classifier(**params | {"beta": 1.0}).fit(*data)
+    assert _differ(_student_weights(first), _student_weights(third))
+
+
+def test_gamma_zero__teachers_do_not_depend_on_temperature_or_distillation_loss(data):
+    first = _classifier(gamma=0.0).fit(*data)
+    second = _classifier(gamma=0.0, temperature=3.0, distillation_loss="mse").fit(*data)
+    _assert_same_bits(first, second)
+
+
+@pytest.mark.parametrize("model", ["students_", "teachers_"])
+def test_weight_of_term_zero__linear_map_stays(data, model):
+    weights = {"alpha": 1.0, "beta": 1.0, "gamma": 0.0}
+    weights["alpha" if model == "students_" else "beta"] = 0.0
+    clf = _classifier(weight_decay=0.0, **weights).fit(*data)
+    start = _classifier(weight_decay=0.0, max_epochs=0, **weights).fit(*data)
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(
+            getattr(clf, model)[name].coef_, getattr(start, model)[name].coef_
+        )
+    other = "teachers_" if model == "students_" else "students_"
+    assert (getattr(clf, other)["a"].coef_ != getattr(start, other)["a"].coef_).any()
+
+
+def test_unlabelled_dataset__teaches_students_by_distillation_alone(data):
+    X_dict, y_dict = data
+    fewer = {name: X_dict[name] for name in y_dict}
+    params = NO_DROPOUT | {"batch_size": 1000, "standardize": False}
+
+    def weights(X: dict[str, np.ndarray], gamma: float) -> list[np.ndarray]:
+        clf = _classifier(gamma=gamma, **params).fit(X, y_dict)
+        return [student.coef_ for student in clf.students_.values()]
+
+    # More rows without labels divide the loss by more, and the steps of AdamW do not
+    # depend on its size.
+    for here, there in zip(weights(X_dict, 0.0), weights(fewer, 0.0), strict=True):
+        np.testing.assert_allclose(here, there, atol=1e-4)
+    for here, there in zip(weights(X_dict, 0.4), weights(fewer, 0.4), strict=True):
+        assert np.abs(here - there).max() > 1e-3
+
+
+def test_one_dataset__one_student_and_one_teacher(data):
+    X, y = data[0]["b"], data[1]["b"]
+    clf = _classifier([("b", StandardScaler())]).fit({"b": X}, {"b": y})
+    assert list(clf.students_) == list(clf.teachers_) == ["b"]
+    assert (clf.history_["distillation_loss"] > 0).all(axis=None)
+    # The teacher sees what the student sees.
+    student, teacher = clf.students_["b"], clf.teachers_["b"]
+    assert student.coef_.shape == teacher.coef_.shape
+    np.testing.assert_equal(
+        student.branches[0].adjustment, teacher.branches[0].adjustment
+    )
+    assert (clf.predict({"b": X})["b"] == student.predict(X)).all()
+
+
+def test_one_plain_array__as_a_dict_of_one(data):
+    X, y = data[0]["b"], data[1]["b"]
+    experts = [("b", StandardScaler())]
+    _assert_same_bits(
+        _classifier(experts).fit(X, y), _classifier(experts).fit({"b": X}, {"b": y})
+    )
+
+
+# --------------------------------------------------------------------------------------
+# Random states.
+# --------------------------------------------------------------------------------------
+
+
+def test_same_seed__same_bits_whatever_ran_before(data):
+    first = _classifier().fit(*data)
+    generator = torch.Generator()
+    torch.rand(5, generator=generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(123)
+        torch.rand(100)
+        second = _classifier().fit(*data)
+    # And after a fit of another kind.
+    _classifier(random_state=5, gamma=0.0, max_epochs=1).fit(*data)
+    third = _classifier().fit(*data)
+    _assert_same_bits(first, second)
+    _assert_same_bits(first, third)
+
+
+def test_same_seed__same_estimator_fitted_again__same_bits(data):
+    clf = _classifier().fit(*data)
+    before = _bits(clf)
+    np.testing.assert_equal(_bits(clf.fit(*data)), before)
+
+
+def test_other_seed__other_bits(data):
+    first, second = (_classifier(random_state=seed).fit(*data) for seed in (0, 1))
+    assert _differ(_student_weights(first), _student_weights(second))
+
+
+def test_seed__reaches_experts(data):
+    # Every random state that is None, so that all is determined by the one seed.
+    clfs = [
+        _classifier(random_state=seed, max_epochs=0).set_params(experts=None).fit(*data)
+        for seed in (0, 0, 1)
+    ]
+    X = data[0]["a"]
+    first, second, third = (clf.experts_["a"].predict_proba(X) for clf in clfs)
+    np.testing.assert_array_equal(first, second)
+    assert (first != third).any()
+
+
+@pytest.mark.parametrize("n_jobs", [2, -1])
+def test_same_seed__n_jobs__same_bits(data, n_jobs):
+    clfs = [
+        _classifier(n_jobs=jobs).set_params(experts=None).fit(*data)
+        for jobs in (None, n_jobs)
+    ]
+    _assert_same_bits(*clfs)
+
+
+def test_same_seed__in_threads__same_bits(data):
+    params = [{"random_state": 0}, {"random_state": 1}] * 2
+    alone = [_classifier(**p).fit(*data) for p in params[:2]]
+    together = joblib.Parallel(n_jobs=2, backend="threading")(
+        joblib.delayed(_classifier(**p).fit)(*data) for p in params
+    )
+    for clf, expected in zip(together, alone * 2, strict=True):
+        _assert_same_bits(clf, expected)
+
+
+def test_order_of_datasets__same_bits(data):
+    X_dict, y_dict = data
+    backwards = [dict(reversed(d.items())) for d in (X_dict, y_dict)]
+    first = _classifier().fit(X_dict, y_dict)
+    second = _classifier(_experts()[::-1]).fit(*backwards)
+    _assert_same_bits(first, second)
+
+
+def test_random_state_none__another_fit_each_time(data):
+    # That the global random states stay as they are is checked for all tests here.
+    first, second = (_classifier(random_state=None).fit(*data) for _ in range(2))
+    assert _differ(_student_weights(first), _student_weights(second))
+
+
+def test_random_state_instance__goes_on_from_fit_to_fit(data):
+    state = np.random.RandomState(7)
+    first, second = (_classifier(random_state=state).fit(*data) for _ in range(2))
+    again = _classifier(random_state=np.random.RandomState(7)).fit(*data)
+    _assert_same_bits(first, again)
+    assert _differ(_student_weights(first), _student_weights(second))
+
+
+def test_default_dtype_of_torch__changes_nothing(data):
+    first = _classifier().fit(*data)
+    torch.set_default_dtype(torch.float64)
+    try:
+        second = _classifier().fit(*data)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    _assert_same_bits(first, second)
+
+
+def test_metadata_routing__changes_nothing(data):
+    first = _classifier().fit(*data)
+    with config_context(enable_metadata_routing=True):
+        second = _classifier().fit(*data)
+    _assert_same_bits(first, second)
+
+
+# --------------------------------------------------------------------------------------
+# Validation rows.
+# --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def held_out(data) -> Data:
+    rng = np.random.default_rng(1)
+    X_dict = {n: data[0][n] + rng.normal(size=data[0][n].shape) for n in ("a", "b")}
+    y_dict = {"a": data[1]["a"].copy(), "b": data[1]["b"]}
+    y_dict["a"][::3] = None
+    return X_dict, y_dict
+
+
+def test_validation__accuracies_of_experts_students_and_teachers(data, held_out):
+    clf = _classifier(max_epochs=5)
+    clf.fit(*data, X_val=held_out[0], y_val=held_out[1])
+    history = clf.history_
+    for name in ("a", "b"):
+        X, y = _labelled(held_out, name)
+        expert = clf.experts_[name].score(X, y)
+        np.testing.assert_allclose(history["val_expert_accuracy", name], expert)
+        for model in ("student", "teacher"):
+            last = getattr(clf, f"{model}s_")[name].score(X, y)
+            assert history[f"val_{model}_accuracy", name].iloc[-1] == pytest.approx(
+                last
+            )
+    assert list(history.columns[: len(COLUMNS)]) == COLUMNS
+    assert len(history.columns) == len(COLUMNS) + 6
+
+
+def test_validation__does_not_influence_training(data, held_out):
+    with_them = _classifier().fit(*data, X_val=held_out[0], y_val=held_out[1])
+    without = _classifier().fit(*data)
+    np.testing.assert_equal(_student_weights(with_them), _student_weights(without))
+    np.testing.assert_equal(_teacher_weights(with_them), _teacher_weights(without))
+    np.testing.assert_array_equal(
+        with_them.history_[without.history_.columns], without.history_
+    )
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_validation__of_one_dataset__no_number_for_the_other(data, held_out, name):
+    clf = _classifier()
+    clf.fit(*data, X_val={name: held_out[0][name]}, y_val={name: held_out[1][name]})
+    other = {"a": "b", "b": "a"}[name]
+    X, y = _labelled(held_out, name)
+    for model in ("expert", "student", "teacher"):
+        of_model = clf.history_[f"val_{model}_accuracy"]
+        assert of_model[other].isna().all()
+        last = getattr(clf, f"{model}s_")[name].score(X, y)
+        assert of_model[name].iloc[-1] == pytest.approx(last)
+
+
+# --------------------------------------------------------------------------------------
+# Callbacks, device, progress.
+# --------------------------------------------------------------------------------------
+
+
+class Count(Callback):
+    """Counts what it is called for."""
+
+    def __init__(self) -> None:
+        self.epochs = self.batches = 0
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.epochs += 1
+
+    def on_batch_end(self, net: Any, **_: Any) -> None:
+        self.batches += 1
+
+
+class Interrupt(Callback):
+    """Interrupts as the user does, in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_batch_end(self, net: Any, **_: Any) -> None:
+        if len(net.history) == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_callbacks__called_once_an_epoch_and_batch(data):
+    count = Count()
+    clf = _classifier(max_epochs=4, batch_size=50, callbacks=[count]).fit(*data)
+    assert (count.epochs, count.batches) == (4, 4 * 3)
+    assert clf.callbacks == [count]
+
+
+def test_callbacks__named_pairs(data):
+    count = Count()
+    _classifier(callbacks=[("count", count)]).fit(*data)
+    assert count.epochs == 3
+
+
+@pytest.mark.parametrize("step_every", ["epoch", "batch"])
+def test_callbacks__schedule_of_the_learning_rate(data, step_every):
+    # A rate that falls to nothing after the first step leaves the weights as they were.
+    def schedule() -> LRScheduler:
+        return LRScheduler(
+            torch.optim.lr_scheduler.LambdaLR,
+            lr_lambda=lambda step: 1.0 if step < 1 else 0.0,
+            step_every=step_every,
+        )
+
+    params = {"batch_size": 1000, "weight_decay": 0.0}
+    once = _classifier(max_epochs=1, callbacks=[schedule()], **params).fit(*data)
+    more = _classifier(max_epochs=4, callbacks=[schedule()], **params).fit(*data)
+    np.testing.assert_equal(_student_weights(more), _student_weights(once))
+    always = _classifier(max_epochs=4, **params).fit(*data)
+    assert _differ(_student_weights(always), _student_weights(once))
+
+
+def test_callbacks__early_stopping__keeps_what_was_trained(data):
+    stop = EarlyStopping(
+        monitor="train_loss", patience=2, threshold=1e9, threshold_mode="abs", sink=str
+    )
+    clf = _classifier(max_epochs=50, callbacks=[stop]).fit(*data)
+    assert clf.n_iter_ == len(clf.history_) < 50
+    shorter = _classifier(max_epochs=clf.n_iter_).fit(*data)
+    _assert_same_bits(clf, shorter)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_interrupt_within_an_epoch__history_of_the_whole_ones(
+    data, held_out, validation
+):
+    clf = _classifier(max_epochs=5, callbacks=[Interrupt(epoch=3)])
+    X_val, y_val = held_out if validation else (None, None)
+    clf.fit(*data, X_val=X_val, y_val=y_val)
+    assert clf.n_iter_ == len(clf.history_) == 2
+    assert np.isfinite(clf.history_.to_numpy()).all()
+    assert np.isfinite(clf.students_["a"].predict_proba(data[0]["a"])).all()
+
+
+def test_interrupt_within_the_first_epoch__empty_history(data):
+    clf = _classifier(callbacks=[Interrupt(epoch=1)]).fit(*data)
+    assert clf.n_iter_ == len(clf.history_) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="auto is then not the CPU")
+def test_device_auto__without_cuda__is_cpu(data):
+    _assert_same_bits(
+        _classifier(device="auto").fit(*data), _classifier(device="cpu").fit(*data)
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_device_cuda__learns_what_the_cpu_learns(data):
+    params = NO_DROPOUT | {"batch_size": 1000}
+    there = _classifier(device="cuda", **params).fit(*data)
+    here = _classifier(device="cpu", **params).fit(*data)
+    for name, student in here.students_.items():
+        X = data[0][name]
+        np.testing.assert_allclose(
+            there.students_[name].predict_proba(X), student.predict_proba(X), atol=1e-3
+        )
+
+
+@pytest.mark.parametrize("device", ["meta", "abacus", "cuda:99", 1.5])
+def test_device__unknown_or_absent__error(data, device):
+    clf = _classifier(device=device)
+    with pytest.raises(ValueError, match="device="):
+        clf.fit(*data)
+    assert not hasattr(clf, "students_")
+
+
+def test_verbose__progress_on_stderr_alone(data, capsys):
+    _classifier(max_epochs=12, verbose=1).fit(*data)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    lines = err.strip("\r\n").split("\r")
+    assert len(lines) == 12
+    assert "12/12" in lines[-1]
+    # A line covers what the one before left there.
+    assert sorted(map(len, lines)) == list(map(len, lines))
+
+
+def test_not_verbose__silent(data, capsys):
+    _classifier().fit(*data)
+    assert capsys.readouterr() == ("", "")
