@@ -2,10 +2,12 @@
 
 from ._classifier import JEDIClassifier
 from ._multidataset import MultiDataset, MultiTarget, stack_datasets
+from ._paper import PAPER_PARAMS
 from ._version import __version__
 from .metrics import evaluate
 
 __all__ = [
+    "PAPER_PARAMS",
     "JEDIClassifier",
     "MultiDataset",
     "MultiTarget",

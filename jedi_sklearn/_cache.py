@@ -53,10 +53,11 @@ class EmbeddedRows:
         """Keep the embeddings of rows."""
         if len(rows) == len(self._done):
             self._features = features
-        elif self._features is None:
-            shape = (len(self._done), features.shape[1])
-            self._features = np.empty(shape, dtype=np.float32)
-        self._features[rows] = features
+        else:
+            if self._features is None:
+                shape = (len(self._done), features.shape[1])
+                self._features = np.empty(shape, dtype=np.float32)
+            self._features[rows] = features
         self._done[rows] = True
 
     def take(self, rows: Rows) -> npt.NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -109,6 +109,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Rows in a step. The paper does not say.
     learning_rate : float, default=LR
         Of AdamW. NOTE
+    learning_rate_decay : {"cosine", "constant"}, default="cosine"
+        Whether the learning rate falls to zero over the epochs, along a half cosine,
+        or stays, as in the paper.
     weight_decay : float, default=3e-3
         Of AdamW.
     memory : str, Path or object with the joblib.Memory interface, default=None
@@ -208,6 +211,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         max_epochs: int = 100,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
+        learning_rate_decay: str = "cosine",
         weight_decay: float = 3e-3,
         memory: Any = None,
         device: str = "auto",
@@ -236,6 +240,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
         self.weight_decay = weight_decay
         self.memory = memory
         self.device = device
@@ -429,7 +434,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     def _student_scores(self, X: Any) -> dict[str, npt.NDArray[np.float64]]:
         check_is_fitted(self)
         datasets = as_multidataset(X, self._name_of_array())
-        if is_row_wise(X):
+        if not isinstance(X, Mapping):
+            # The width of a MultiDataset is that of all its datasets.
             validate_data(self, X, reset=False, skip_check_array=True)
         for name in datasets:
             if name not in self.students_:
@@ -500,6 +506,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            decay=self.learning_rate_decay,
             adjustment_units=self.adjustment_units,
             adjustment_dropout=self.adjustment_dropout,
             units_per_class=self.units_per_class,

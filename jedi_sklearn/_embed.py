@@ -37,7 +37,8 @@ def embed(
         embedding = encoder.transform(values)
         if hasattr(embedding, "toarray"):
             embedding = embedding.toarray()
-        embedding = np.ascontiguousarray(embedding, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            embedding = np.ascontiguousarray(embedding, dtype=np.float32)
     n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
     if embedding.ndim != 2 or len(embedding) != n_rows:
         raise ValueError(

@@ -75,12 +75,13 @@ def split_expert(name: str, estimator: Any) -> Expert:
         encoder, head = split_expert(name, estimator.estimator)[1:]
         frozen_head = None if head is None else FrozenEstimator(head)
         return Expert(name, FrozenEstimator(encoder), frozen_head)
-    if is_classifier(estimator):
+    is_estimator = hasattr(estimator, "get_params") and not isinstance(estimator, type)
+    if is_estimator and is_classifier(estimator):
         if not isinstance(estimator, Pipeline):
             return Expert(name, FunctionTransformer(), estimator)
         encoder = estimator[:-1] if len(estimator) > 1 else FunctionTransformer()
         return Expert(name, encoder, estimator[-1])
-    if not hasattr(estimator, "transform"):
+    if not is_estimator or not hasattr(estimator, "transform"):
         raise ValueError(
             f"Expert {name!r} is {estimator!r}; it must be a transformer or end in a "
             "linear classifier, like make_pipeline(PCA(), LogisticRegression())."

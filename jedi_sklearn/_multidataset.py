@@ -348,6 +348,8 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
     """
     if isinstance(X, MultiDataset):
         return X
+    if isinstance(X, pd.DataFrame):
+        _check_columns(X)
     if has_dataset_level(X):
         datasets = _from_dataframe(X)
     elif isinstance(X, Mapping):
@@ -434,6 +436,16 @@ def _check_name(name: Any) -> None:
         raise ValueError(
             f"Dataset name {name!r} contains '/', which separates a dataset's name "
             "from a label; use another character."
+        )
+
+
+def _check_columns(X: pd.DataFrame) -> None:
+    # scikit-learn raises it too, but when names are stored, at the end of a fit.
+    kinds = sorted({type(name).__name__ for name in X.columns})
+    if len(kinds) > 1 and "str" in kinds:
+        raise TypeError(
+            "Feature names are only supported if all are str; the columns of X have "
+            f"names of types {kinds}. X.columns.astype(str) makes them all str."
         )
 
 

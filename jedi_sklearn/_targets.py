@@ -135,7 +135,7 @@ def _are_composite(y: npt.NDArray, groups: npt.NDArray) -> bool:
     prefixed = [
         label.startswith(f"{group}/") for label, group in zip(y, groups, strict=True)
     ]
-    return bool(any(prefixed) and np.all(unlabelled | prefixed))
+    return bool(np.all(unlabelled | prefixed))
 
 
 def _bare(part: npt.NDArray, name: str) -> list[str | None]:

@@ -70,6 +70,7 @@ _ACCEPTED = {
     "max_epochs": integer(0),
     "batch_size": integer(1),
     "learning_rate": number(0, open_low=True),
+    "learning_rate_decay": one_of("cosine", "constant"),
     "weight_decay": number(0),
     "warm_start": one_of(True, False),
 }

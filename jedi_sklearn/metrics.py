@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 from sklearn.utils.validation import check_is_fitted
 
+from ._embed import named_errors
 from ._multidataset import as_multidataset
 from ._targets import read_targets
 
@@ -73,7 +74,8 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
         values = datasets[name]
         for model, classifier in models.items():
             codes = labels.codes_in(classifier.classes_)[labels.labelled]
-            scores = _class_scores(classifier, values)[labels.labelled]
+            with named_errors(f"The {model} of {name!r} cannot score its rows"):
+                scores = _class_scores(classifier, values)[labels.labelled]
             rows[name, model] = {
                 "accuracy": _top_k_accuracy(scores, codes, 1),
                 "top_5_accuracy": _top_k_accuracy(scores, codes, 5),

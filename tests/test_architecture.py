@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "jedi_sklearn"
 
 # Modules that import nothing of the package, so that any other may import them.
-LEAVES = {"_embed", "_labels", "_validation", "_version", "_weights"}
+LEAVES = {"_embed", "_labels", "_paper", "_validation", "_version", "_weights"}
 
 # Module -> what it may import besides the leaves. A name stands for the module and for
 # everything below it, except that where the modules of a folder have rows of their own,
@@ -71,6 +71,7 @@ ALLOWED: dict[str, set[str]] = {
         "training.net",
         "training.networks",
         "training.progress",
+        "training.scaling",
         "training.schedules",
         "training.scoring",
     },
@@ -85,6 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.losses": {"training.batches"},
     "training.networks": {"training.batches"},
     "training.scoring": {"training.batches"},
+    "training.scaling": {"training.networks"},
     "training.batches": set(),
     "training.history": set(),
     "training.progress": set(),

@@ -158,6 +158,12 @@ def test_embedding__serves_a_linear_classifier():
     assert expert.fit(X[:500], y[:500]).score(X[500:1000], y[500:1000]) > 0.75
 
 
+@pytest.mark.parametrize("params", [{"n_units": 0}, {"max_iter": 0}, {"max_iter": -3}])
+def test_fit__parameter_out_of_range__error(data, params):
+    with pytest.raises(ValueError, match=r"must be"):
+        _encoder(**params).fit(*data)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_transform__not_finite__error(data, bad):
     X, y = data

@@ -241,9 +241,9 @@ def test_copies_and_clones_are_the_container_itself(pair):
     for stacked in (*pair, pair[0][[3, 1]], pair[1][[3, 1]]):
         assert copy.copy(stacked) is stacked
         assert copy.deepcopy(stacked) is stacked
-        assert clone(FunctionTransformer(kw_args={"of": stacked})).kw_args[
-            "of"
-        ] is stacked
+        assert (
+            clone(FunctionTransformer(kw_args={"of": stacked})).kw_args["of"] is stacked
+        )
 
 
 def test_pickle_of_a_small_view_of_much_data_is_small():

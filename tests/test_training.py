@@ -21,7 +21,7 @@ from sklearn.linear_model import (
     RidgeClassifier,
     SGDClassifier,
 )
-from sklearn.metrics import accuracy_score, hinge_loss, log_loss
+from sklearn.metrics import hinge_loss, log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -79,6 +79,7 @@ def _classifier(experts: Any = None, **params: Any) -> JEDIClassifier:
         "batch_size": 16,
         "learning_rate": 0.01,
         "adjustment_units": 4,
+        "learning_rate_decay": "constant",
         "warmup_epochs": 0,
         "random_state": 0,
         "device": "cpu",
@@ -328,31 +329,34 @@ def test_after_fit__numpy_predicts_as_torch(data, offset):
         )
 
 
-def test_training__student_beats_its_expert():
+def test_training__students_beat_their_experts_by_distillation():
+    # Few labels: a teacher sees what the other experts know of them, and teaches it
+    # on the many rows without.
     X, y = make_expert_embeddings(
-        [400, 300, 200], n_classes=5, n_features=8, random_state=3
+        1000, n_classes=8, n_features=24, class_sep=6.0, own_share=0.2, random_state=0
     )
     experts = [
-        (name, make_column_transformer(("passthrough", slice(8 * i, 8 * i + 8))))
+        (name, make_column_transformer(("passthrough", slice(24 * i, 24 * i + 24))))
         for i, name in enumerate(X)
     ]
-    halves = [{n: X[n][half::2] for n in X} for half in (0, 1)]
-    labels = [{n: y[n][half::2] for n in y} for half in (0, 1)]
-    clf = _classifier(experts, max_epochs=30, batch_size=64).fit(halves[0], labels[0])
-    accuracies = np.array(
-        [
+    X_train = {name: rows[:400] for name, rows in X.items()}
+    y_train = {n: np.where(np.arange(400) < 60, y[n][:400], -1) for n in y}
+
+    def accuracies(gamma: float) -> np.ndarray:
+        clf = _classifier(experts, max_epochs=12, batch_size=128, gamma=gamma)
+        clf.fit(X_train, y_train)
+        return np.array(
             [
-                accuracy_score(labels[1][name], models[name].predict(halves[1][name]))
+                [models[name].score(X[name][400:], y[name][400:]) for name in X]
                 for models in (clf.experts_, clf.students_, clf.teachers_)
             ]
-            for name in X
-        ]
-    )
-    expert, student, teacher = accuracies.T
-    assert (student > expert + 0.02).all()
-    assert (teacher > student).all()
-    losses = clf.history_["loss", "all"]
-    assert losses.iloc[-1] < losses.iloc[0]
+        )
+
+    expert, student, teacher = accuracies(gamma=2.0)
+    assert (student > expert + 0.01).all()
+    assert (teacher > student + 0.02).all()
+    _, without, _ = accuracies(gamma=0.0)
+    assert (student > without + 0.01).all()
 
 
 # --------------------------------------------------------------------------------------
@@ -408,18 +412,22 @@ def test_weight_of_term_zero__linear_map_stays(data, model):
 def test_unlabelled_dataset__teaches_students_by_distillation_alone(data):
     X_dict, y_dict = data
     fewer = {name: X_dict[name] for name in y_dict}
-    params = NO_DROPOUT | {"batch_size": 1000, "standardize": False}
+    params = NO_DROPOUT | {"batch_size": 1000, "standardize": False, "max_epochs": 30}
 
-    def weights(X: dict[str, np.ndarray], gamma: float) -> list[np.ndarray]:
-        clf = _classifier(gamma=gamma, **params).fit(X, y_dict)
-        return [student.coef_ for student in clf.students_.values()]
+    def change(gamma: float) -> float:
+        """Return how far the dataset without labels moves the students."""
+        first, second = (
+            _classifier(gamma=gamma, **params).fit(X, y_dict) for X in (X_dict, fewer)
+        )
+        return max(
+            np.abs(first.students_[name].coef_ - second.students_[name].coef_).max()
+            for name in y_dict
+        )
 
-    # More rows without labels divide the loss by more, and the steps of AdamW do not
+    # More rows without labels divide the loss by more, but the steps of AdamW do not
     # depend on its size.
-    for here, there in zip(weights(X_dict, 0.0), weights(fewer, 0.0), strict=True):
-        np.testing.assert_allclose(here, there, atol=1e-4)
-    for here, there in zip(weights(X_dict, 0.4), weights(fewer, 0.4), strict=True):
-        assert np.abs(here - there).max() > 1e-3
+    assert change(gamma=0.0) < 1e-4
+    assert change(gamma=3.0) > 1e-2
 
 
 def test_one_dataset__one_student_and_one_teacher(data):
@@ -487,11 +495,10 @@ def test_seed__reaches_experts(data):
     assert (first != third).any()
 
 
-@pytest.mark.parametrize("n_jobs", [2, -1])
-def test_same_seed__n_jobs__same_bits(data, n_jobs):
+def test_same_seed__n_jobs__same_bits(data):
     clfs = [
-        _classifier(n_jobs=jobs).set_params(experts=None).fit(*data)
-        for jobs in (None, n_jobs)
+        _classifier(n_jobs=n_jobs).set_params(experts=None).fit(*data)
+        for n_jobs in (None, 2)
     ]
     _assert_same_bits(*clfs)
 
@@ -641,6 +648,34 @@ def test_callbacks__named_pairs(data):
     assert count.epochs == 3
 
 
+class LearningRates(Callback):
+    """Keeps the learning rate of each epoch."""
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        self.rates: list[float] = []
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+
+def test_learning_rate__constant(data):
+    rates = LearningRates()
+    _classifier(learning_rate=0.02, max_epochs=4, callbacks=[rates]).fit(*data)
+    assert rates.rates == [0.02] * 4
+
+
+def test_learning_rate__cosine__falls_along_half_a_period(data):
+    rates = LearningRates()
+    _classifier(
+        learning_rate=0.02,
+        learning_rate_decay="cosine",
+        max_epochs=4,
+        callbacks=[rates],
+    ).fit(*data)
+    expected = 0.02 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2
+    np.testing.assert_allclose(rates.rates, expected)
+
+
 @pytest.mark.parametrize("step_every", ["epoch", "batch"])
 def test_callbacks__schedule_of_the_learning_rate(data, step_every):
     # A rate that falls to nothing after the first step leaves the weights as they were.
@@ -684,6 +719,15 @@ def test_interrupt_within_an_epoch__history_of_the_whole_ones(
 def test_interrupt_within_the_first_epoch__empty_history(data):
     clf = _classifier(callbacks=[Interrupt(epoch=1)]).fit(*data)
     assert clf.n_iter_ == len(clf.history_) == 0
+
+
+@pytest.mark.parametrize("max_epochs", [1, 5])
+def test_divergence__error_and_nothing_half_set(data, max_epochs):
+    clf = _classifier(learning_rate=1e38, max_epochs=max_epochs)
+    with pytest.raises(ValueError, match=r"diverged.*learning_rate"):
+        clf.fit(*data)
+    assert not hasattr(clf, "students_")
+    assert not hasattr(clf, "history_")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="auto is then not the CPU")

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
@@ -82,7 +81,7 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         X, y = check_X_y(X, y, accept_sparse="csr", allow_nd=True)
         check_classification_targets(y)
         X = validate_data(self, _flatten(X), skip_check_array=True)
-        scaler = StandardScaler(with_mean=not issparse(X))
+        scaler = StandardScaler(with_mean=not hasattr(X, "toarray"))
         scaled = scaler.fit_transform(X)
         network = MLPClassifier(
             (self.n_units,),

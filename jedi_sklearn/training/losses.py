@@ -141,27 +141,39 @@ def joint_loss(
         Sums over the rows of the three terms for each student, before they are
         weighed by alpha, beta and gamma; without gradient.
     """
-    student, teacher, distillation = [], [], []
+    student, teacher = [], []
     for k, i in enumerate(datasets):
-        labels = batch.labels[i]
-        given = scores.students[k]
-        own = given if scores.targets is None else given[batch.labelled[i]]
-        student.append(objective.student_loss(own, labels).sum())
-        teacher.append(objective.teacher_loss(scores.teachers[k], labels).sum())
-        if scores.targets is None:
-            distillation.append(given.new_zeros(()))
-            continue
-        per_row = objective.distillation_loss(
-            given, scores.targets[k], objective.temperature
+        own = scores.students[k]
+        if scores.targets is not None:
+            own = own[batch.labelled[i]]
+        student.append(objective.student_loss(own, batch.labels[i]).sum())
+        teacher.append(
+            objective.teacher_loss(scores.teachers[k], batch.labels[i]).sum()
         )
-        distillation.append(
-            sum(
-                objective.weights[j, i] * per_row[rows].sum()
-                for j, rows in enumerate(batch.rows)
-            )
-        )
-    terms = torch.stack([torch.stack(t) for t in (student, teacher, distillation)])
-    n_rows = len(batch.features)
+    supervised = torch.stack([torch.stack(student), torch.stack(teacher)])
+    distillation = torch.zeros_like(supervised[0])
+    if scores.targets is not None:
+        distillation = _distillation(objective, scores, batch, datasets)
+    terms = torch.cat([supervised, distillation[None]])
     alpha, beta, gamma = objective.alpha, objective.beta, objective.gamma
-    loss = (alpha * terms[0] + beta * terms[1] + gamma * terms[2]).sum() / n_rows
-    return loss, terms.detach()
+    loss = (alpha * terms[0] + beta * terms[1] + gamma * terms[2]).sum()
+    return loss / len(batch.features), terms.detach()
+
+
+def _distillation(
+    objective: Objective, scores: Scores, batch: Batch, datasets: Sequence[int]
+) -> Tensor:
+    """Return the sums over the rows of the third term, of shape (n_students,)."""
+    assert scores.targets is not None
+    counts = [rows.stop - rows.start for rows in batch.rows]
+    weights = torch.from_numpy(np.repeat(objective.weights, counts, axis=0))
+    weights = weights.to(scores.students[0])
+    return torch.stack(
+        [
+            weights[:, i]
+            @ objective.distillation_loss(given, target, objective.temperature)
+            for i, given, target in zip(
+                datasets, scores.students, scores.targets, strict=True
+            )
+        ]
+    )

@@ -21,16 +21,14 @@ class ScoreRows(Callback):
     ----------
     rows : TrainingRows
         Only the labelled ones are looked at.
-    device : str
     """
 
-    def __init__(self, rows: TrainingRows, device: str) -> None:
+    def __init__(self, rows: TrainingRows) -> None:
         self.rows = rows
-        self.device = device
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
         n_rows = len(self.rows.features)
-        batches = Batches(self.rows, n_rows, torch.Generator(), self.device)
+        batches = Batches(self.rows, n_rows, torch.Generator(), net.device)
         self.batch_ = batches.batch(torch.arange(n_rows))
         self.expert_accuracy_ = self._accuracies(net)[0]
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from skorch.callbacks import LRScheduler
 
 from .batches import Batches, TrainingRows
 from .history import history_frame
@@ -29,6 +30,8 @@ class Optimisation(NamedTuple):
     max_epochs, batch_size : int
     learning_rate, weight_decay : float
         Of AdamW.
+    decay : {"cosine", "constant"}
+        What becomes of the learning rate over the epochs.
     adjustment_units : int
         Width of the hidden layer of adjustments that start anew.
     adjustment_dropout : float
@@ -48,6 +51,7 @@ class Optimisation(NamedTuple):
     batch_size: int
     learning_rate: float
     weight_decay: float
+    decay: str
     adjustment_units: int
     adjustment_dropout: float
     units_per_class: float
@@ -103,14 +107,18 @@ def train(
     Returns
     -------
     Trained
+
+    Raises
+    ------
+    ValueError
+        If the training diverges.
     """
-    device = available_device(optimisation.device)
     scaling = Scaling.identity(rows.features.shape[1])
     if optimisation.standardize:
         scaling = Scaling.of(rows.features)
     monitors: list[Any] = [ProgressLine()] if verbose else []
     if validation is not None:
-        monitors.append(ScoreRows(_scaled(validation, scaling), device))
+        monitors.append(ScoreRows(_scaled(validation, scaling)))
     start = scaling.enter_weights(start, tasks, rows.widths)
     if not start.adjustments:
         start = start._replace(
@@ -118,17 +126,45 @@ def train(
                 rows.widths, optimisation.adjustment_units, optimisation.seed
             )
         )
+    net = _make_net(start, tasks, objective, optimisation, [*monitors, *callbacks])
+    # Shuffles are drawn on the CPU and masks where the network is, so that neither
+    # waits for the other.
+    shuffles = torch.Generator().manual_seed(optimisation.seed)
+    net.fit(
+        Batches(_scaled(rows, scaling), optimisation.batch_size, shuffles, net.device)
+    )
+    _check_finite(net)
+    history = history_frame(
+        net.history,
+        [task.name for task in tasks],
+        [len(rows.labels[task.dataset]) for task in tasks],
+        len(rows.features),
+    )
+    weights = scaling.leave_weights(to_numpy(net.module_), tasks, rows.widths)
+    return Trained(weights, history)
+
+
+def _make_net(
+    start: Weights,
+    tasks: Sequence[Task],
+    objective: Objective,
+    optimisation: Optimisation,
+    callbacks: Sequence[Any],
+) -> JointNet:
+    device = available_device(optimisation.device)
     network = partial(
         JointNetwork,
         start,
         tasks,
         optimisation.adjustment_dropout,
         optimisation.units_per_class,
-        # The masks are drawn where the network is and the shuffles on the CPU, so
-        # that neither waits for the other.
         torch.Generator(device).manual_seed(optimisation.seed),
     )
-    net = JointNet(
+    decay: list[Any] = []
+    if optimisation.decay == "cosine":
+        # Ends at zero after the last epoch; with no epoch it has nothing to do.
+        decay = [LRScheduler("CosineAnnealingLR", T_max=optimisation.max_epochs or 1)]
+    return JointNet(
         network,
         lambda: objective,
         distils=optimisation.distils,
@@ -138,20 +174,17 @@ def train(
         lr=optimisation.learning_rate,
         max_epochs=optimisation.max_epochs,
         device=device,
-        callbacks=[*monitors, *callbacks],
+        callbacks=[*decay, *callbacks],
         verbose=0,
     )
-    shuffles = torch.Generator().manual_seed(optimisation.seed)
-    batches = Batches(_scaled(rows, scaling), optimisation.batch_size, shuffles, device)
-    net.fit(batches)
-    history = history_frame(
-        net.history,
-        [task.name for task in tasks],
-        [len(rows.labels[task.dataset]) for task in tasks],
-        len(rows.features),
-    )
-    weights = scaling.leave_weights(to_numpy(net.module_), tasks, rows.widths)
-    return Trained(weights, history)
+
+
+def _check_finite(net: JointNet) -> None:
+    if not all(weights.isfinite().all() for weights in net.module_.parameters()):
+        raise ValueError(
+            f"The training diverged: after {len(net.history)} epochs there are weights "
+            f"that are not finite. A learning_rate below {net.lr:g} may help."
+        )
 
 
 def _scaled(rows: TrainingRows, scaling: Scaling) -> TrainingRows:

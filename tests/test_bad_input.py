@@ -1,0 +1,511 @@
+"""What is refused, and in which words: the name, the value and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+
+from jedi_sklearn import JEDIClassifier, MultiDataset, evaluate, stack_datasets
+from jedi_sklearn.model_selection import MultiDatasetKFold
+from jedi_sklearn.preprocessing import PerDataset
+
+
+class WidthOfRows(TransformerMixin, BaseEstimator):
+    """Embeds rows in as many features as they have values."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.asarray(X)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def rows(n_rows: int = 20, width: int = 4, **changed: Any) -> np.ndarray:
+    X = np.random.default_rng(0).normal(size=(n_rows, width))
+    for value in changed.values():
+        X[7, 2] = value
+    return X
+
+
+X_DICT = {"a": rows(20), "b": rows(12)}
+Y_DICT = {"a": np.arange(20) % 3, "b": np.array(["x", "y"] * 6)}
+EXPERTS = [
+    (name, make_pipeline(StandardScaler(), LogisticRegression())) for name in "ab"
+]
+
+
+def make_classifier(**parameters: Any) -> JEDIClassifier:
+    defaults = {"max_epochs": 1, "adjustment_units": 4, "random_state": 0}
+    return JEDIClassifier(**{"experts": EXPERTS, **defaults, **parameters})
+
+
+def with_expert(expert: Any, name: str = "a") -> list[tuple[str, Any]]:
+    return [*(pair for pair in EXPERTS if pair[0] != name), (name, expert)]
+
+
+class Case(NamedTuple):
+    """A call of fit that has to fail."""
+
+    id: str
+    message: str
+    X: Any = X_DICT
+    y: Any = Y_DICT
+    parameters: Mapping[str, Any] = MappingProxyType({})
+    error: type[Exception] = ValueError
+
+
+def of_fit(id: str, message: str, **given: Any) -> Case:
+    return Case(id, message, **given)
+
+
+def of_parameter(name: str, value: Any, accepted: str) -> Case:
+    message = rf"{name}={value!r}".replace("(", r"\(").replace("[", r"\[")
+    return Case(
+        f"{name}={value!r}", rf"(?s){message}.*{accepted}", parameters={name: value}
+    )
+
+
+NOT_A_NUMBER = [-0.5, float("nan"), float("inf"), "1", None, True, [1.0]]
+PARAMETERS = [
+    *(
+        of_parameter(name, value, r"numbers in \[0, inf\)")
+        for name in ("alpha", "beta", "gamma", "weight_decay")
+        for value in NOT_A_NUMBER
+    ),
+    *(
+        of_parameter(name, value, r"numbers in \(0, inf\)")
+        for name in ("temperature", "units_per_class", "learning_rate")
+        for value in [0, *NOT_A_NUMBER]
+    ),
+    *(
+        of_parameter("adjustment_dropout", value, r"numbers in \[0, 1\)")
+        for value in [-0.1, 1, 1.0, "0.5", None]
+    ),
+    *(
+        of_parameter(name, value, "integers of 1 or more")
+        for name in ("adjustment_units", "batch_size")
+        for value in [0, -1, 2.5, 8.0, "8", None, True]
+    ),
+    *(
+        of_parameter(name, value, "integers of 0 or more")
+        for name in ("warmup_epochs", "max_epochs")
+        for value in [-1, 2.5, "8", None, False]
+    ),
+    *(
+        of_parameter("student_loss", value, "'cross_entropy', 'hinge'")
+        for value in ["mse", None, 3]
+    ),
+    *(
+        of_parameter("teacher_loss", value, "'cross_entropy', 'hinge'")
+        for value in ["kl", None, 3]
+    ),
+    *(
+        of_parameter("distillation_loss", value, "'cross_entropy', 'kl', 'mse'")
+        for value in ["hinge", None, 3]
+    ),
+    *(of_parameter("schedule", value, "'joint'") for value in ["random", None, 3]),
+    *(of_parameter("teacher_input", v, "'adjusted'") for v in ["raw", None, 3]),
+    *(of_parameter("distill_from", v, "'all'") for v in ["others", 3, ["c"]]),
+    *(of_parameter("warm_start", v, "True, False") for v in ["yes", None, 1]),
+    *(of_parameter("standardize", v, "True, False") for v in ["yes", None, 1]),
+    *(of_parameter("device", value, "'auto'.*'cpu'") for value in ["tpu", "cuda:99"]),
+    *(of_parameter("random_state", value, "integers in") for value in [-1, 2**32]),
+    of_fit("random_state", "'seed'", parameters={"random_state": "seed"}),
+    of_fit("memory", "memory.*5", parameters={"memory": 5}),
+    of_fit("n_jobs", "n_jobs", parameters={"n_jobs": 0}),
+]
+
+DATA = [
+    of_fit(
+        "dataset in y that is not in X",
+        r"'c'.*not in X.*\['a', 'b'\]",
+        y={**Y_DICT, "c": [0, 1]},
+    ),
+    of_fit(
+        "more labels than rows",
+        r"'a' has 20 rows in X but 21 labels in y.*one label for each row",
+        y={**Y_DICT, "a": np.arange(21) % 3},
+    ),
+    of_fit(
+        "fewer labels than rows",
+        r"'b' has 12 rows in X but 1 labels",
+        y={**Y_DICT, "b": ["x"]},
+    ),
+    of_fit(
+        "labels of an array of rows",
+        r"20 rows.*19 labels",
+        X=rows(20),
+        y=np.arange(19) % 2,
+        parameters={"experts": None},
+    ),
+    of_fit(
+        "stacked rows of other datasets",
+        "of other datasets than those of X",
+        X=stack_datasets(X_DICT, Y_DICT)[0],
+        y=stack_datasets(X_DICT, Y_DICT)[1][::-1],
+    ),
+    of_fit("no y", "requires y", y=None),
+    of_fit("labels in two columns", r"'a'.*\(20, 2\)", y={"a": np.eye(20)[:, :2]}),
+    of_fit("dataset without labels", "'b' has no labels.*-1, None or NaN",
+           y={**Y_DICT, "b": [None] * 12}),
+    of_fit("dataset without labels, numbers", "'a' has no labels",
+           y={**Y_DICT, "a": np.full(20, -1)}),
+    of_fit("no label at all", "no label", y={}),
+    of_fit(
+        "no label at all in a stacked y",
+        "no label",
+        X=MultiDataset(X_DICT),
+        y=np.array(["a"] * 20 + ["b"] * 12),
+    ),
+    of_fit("dataset of one class", "'a' has only one class, 3; .*two or more",
+           y={**Y_DICT, "a": [3] * 20}),
+    of_fit("dataset of one class and unlabelled rows", "'b' has only one class, 'x'",
+           y={**Y_DICT, "b": ["x"] * 6 + [None] * 6}),
+    of_fit("targets of a regression", "continuous.*'a'",
+           y={**Y_DICT, "a": np.linspace(0, 1, 20)}),
+    of_fit("infinite label", "infinity.*'a'",
+           y={**Y_DICT, "a": np.array([0.0, np.inf] * 10)}),
+    of_fit("labels of two kinds", "'a' mix str and numbers",
+           y={**Y_DICT, "a": ["x", 1] * 10}),
+    *(
+        of_fit(
+            f"{value} in the rows of {name!r}",
+            f"(?=.*dataset '{name}')(?=.*(NaN|infinity))",
+            X={**X_DICT, name: rows(len(X_DICT[name]), at=value)},
+        )
+        for name in "ab"
+        for value in (np.nan, np.inf)
+    ),
+    of_fit("NaN in an array", "NaN", X=rows(at=np.nan), y=Y_DICT["a"],
+           parameters={"experts": None}),
+    of_fit("NaN in a DataFrame", "'dataset'.*NaN", X=pd.DataFrame(rows(at=np.nan)),
+           y=Y_DICT["a"], parameters={"experts": None}),
+    of_fit("NaN in an embedding", "'a' returned NaN or infinity.*'a'.*row 7.*finite",
+           X={**X_DICT, "a": rows(at=np.nan)},
+           parameters={"experts": with_expert(FunctionTransformer())}),
+    of_fit("infinite embedding", "'b' returned NaN or infinity.*'a'.*row 7.*finite",
+           X={**X_DICT, "a": rows(at=1e30)},
+           parameters={
+               "experts": with_expert(FunctionTransformer(np.square), "b")
+           }),
+    of_fit("no dataset", "empty; at least one", X={}, y={}),
+    of_fit("dataset without rows", "'a' has no rows", X={**X_DICT, "a": rows(0)}),
+    of_fit("dataset that is a number", "'a'.*indexable by row.*float",
+           X={**X_DICT, "a": 3.5}, error=TypeError),
+    of_fit("dataset that is a file name", "'a'.*indexable by row.*str",
+           X={**X_DICT, "a": "rows.npy"}, error=TypeError),
+    of_fit("sparse rows that cannot be selected", "'a'.*coo.*tocsr",
+           X={**X_DICT, "a": sparse.coo_array(rows())}, error=TypeError),
+    of_fit("dataset named by a number", "must be str, got 1", X={1: rows()},
+           error=TypeError),
+    of_fit("dataset with a slash", r"'a/b' contains '/'", X={"a/b": rows()}),
+    of_fit(
+        "column names of two types",
+        r"Feature names.*\['int', 'str'\].*astype\(str\)",
+        X=pd.DataFrame(rows(), columns=[0, 1, 2, "x"]),
+        y=Y_DICT["a"],
+        parameters={"experts": [("a", WidthOfRows())]},
+        error=TypeError,
+    ),
+]  # fmt: skip
+
+EXPERT_CASES = [
+    of_fit("expert that has no data",
+           r"'c' has to be fitted on dataset 'c'.*\['a', 'b'\].*FrozenEstimator",
+           parameters={"experts": [*EXPERTS, ("c", PCA(2))]}),
+    of_fit("dataset that has no expert", r"'b' is labelled but has no expert.*\['a'\]",
+           parameters={"experts": EXPERTS[:1]}),
+    of_fit("no experts", "'a' is labelled but has no expert",
+           parameters={"experts": []}),
+    of_fit("two experts of one name", "2 experts of name 'a'.*unique",
+           parameters={"experts": [*EXPERTS, EXPERTS[0]]}),
+    of_fit("expert named as a parameter", "'alpha'.*not that of a parameter",
+           parameters={"experts": [*EXPERTS, ("alpha", PCA(2))]}),
+    of_fit("expert with a double underscore", "'c__d'.*without '__'",
+           parameters={"experts": [*EXPERTS, ("c__d", PCA(2))]}),
+    of_fit("expert named by a number", "Invalid expert name 3.*str",
+           parameters={"experts": [*EXPERTS, (3, PCA(2))]}),
+    of_fit("expert that is no estimator", "'a' is 'PCA'; it must be a transformer",
+           parameters={"experts": with_expert("PCA")}),
+    of_fit("expert that is a class", "'a' is .*PCA.*must be",
+           parameters={"experts": with_expert(PCA)}),
+    *(
+        of_fit(f"experts={experts!r}", r"list of \(name, estimator\)",
+               parameters={"experts": experts}, error=TypeError)
+        for experts in (5, "ab", ["a", "b"], {"a": PCA(2)}, [("a",)])
+    ),
+    of_fit("expert that is not linear", "'a' ends in GaussianNB.*linear classifier",
+           parameters={"experts": with_expert(make_pipeline(PCA(2), GaussianNB()))}),
+    of_fit(
+        "expert whose weights are of pairs of classes",
+        "'a' ends in SVC.*linear classifier",
+        parameters={"experts": with_expert(SVC(kernel="linear"))},
+    ),
+    of_fit("frozen expert that is not fitted", "'a' is frozen but not fitted",
+           parameters={"experts": with_expert(FrozenEstimator(PCA(2)))}),
+    of_fit(
+        "frozen expert that does not know a label",
+        r"'b' has the label 'y'.*knows \['w', 'x'\]",
+        parameters={
+            "experts": with_expert(
+                FrozenEstimator(
+                    make_pipeline(PCA(2), LogisticRegression()).fit(
+                        X_DICT["b"], ["w", "x"] * 6
+                    )
+                ),
+                "b",
+            )
+        },
+    ),
+    of_fit(
+        "head of another width than its encoder",
+        "'a' ends in .*takes 4 features.*returned 2",
+        parameters={
+            "experts": with_expert(
+                Pipeline(
+                    [
+                        ("encoder", PCA(2)),
+                        (
+                            "head",
+                            FrozenEstimator(
+                                LogisticRegression().fit(X_DICT["a"], Y_DICT["a"])
+                            ),
+                        ),
+                    ]
+                )
+            )
+        },
+    ),
+    of_fit("expert that fails to fit", "'a' could not be fitted on dataset 'a'.*1000",
+           parameters={"experts": with_expert(PCA(1000))}),
+    of_fit(
+        "expert that cannot embed another dataset",
+        "'b' cannot embed the rows of dataset 'a'.*4 features.*expecting 3",
+        X={**X_DICT, "b": rows(12, width=3)},
+    ),
+    of_fit(
+        "expert that embeds datasets in several widths",
+        "'a' returned 3 features for dataset 'b' but 4 for dataset 'a'.*one width",
+        X={**X_DICT, "b": rows(12, width=3)},
+        parameters={"experts": [("a", WidthOfRows()), ("b", FunctionTransformer())]},
+    ),
+    of_fit(
+        "embedding that is no matrix",
+        r"'a' returned an embedding of shape \(20, 4, 1\).*'a'.*\(20, n_features\)",
+        parameters={
+            "experts": with_expert(FunctionTransformer(lambda X: X[:, :, None]))
+        },
+    ),
+    of_fit(
+        "embedding of fewer rows",
+        r"'a' returned an embedding of shape \(19, 4\).*\(20, n_features\)",
+        parameters={"experts": with_expert(FunctionTransformer(lambda X: X[1:]))},
+    ),
+    of_fit(
+        "embedding that is not numeric",
+        "'a' cannot embed the rows of dataset 'a'.*'p'",
+        X={**X_DICT, "a": ["p"] * 20},
+        parameters={"experts": with_expert(FunctionTransformer())},
+    ),
+]  # fmt: skip
+
+CASES = [*PARAMETERS, *DATA, *EXPERT_CASES]
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Fails where a training starts."""
+    from jedi_sklearn import training
+
+    def start(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("training has started")
+
+    monkeypatch.setattr(training, "train", start)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.usefixtures("no_training")
+def test_fit_refuses_before_it_trains_and_sets_nothing(case):
+    clf = make_classifier(**case.parameters)
+    before = dict(vars(clf))
+    with pytest.raises(case.error, match=f"(?s){case.message}"):
+        clf.fit(case.X, case.y)
+    assert list(vars(clf)) == list(before)
+    assert all(vars(clf)[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.id)
+def test_a_refit_that_fails_leaves_the_last_fit(case):
+    clf = make_classifier().fit(X_DICT, Y_DICT)
+    clf.set_params(memory=None, device="cpu")
+    for name, value in case.parameters.items():
+        # set_params itself would look into experts.
+        setattr(clf, name, value)
+    before = dict(vars(clf))
+    scores = clf.students_["a"].decision_function(X_DICT["a"])
+    with pytest.raises(case.error, match=f"(?s){case.message}"):
+        clf.fit(case.X, case.y)
+    assert list(vars(clf)) == list(before)
+    assert all(vars(clf)[name] is value for name, value in before.items())
+    after = clf.students_["a"].decision_function(X_DICT["a"])
+    np.testing.assert_array_equal(after, scores)
+
+
+# After fit
+
+
+@pytest.fixture(scope="module")
+def fitted() -> JEDIClassifier:
+    experts = [(name, WidthOfRows()) for name in "ab"]
+    return make_classifier(experts=experts).fit(X_DICT, Y_DICT)
+
+
+CALLS: dict[str, Callable[[JEDIClassifier, Any], Any]] = {
+    "predict": lambda clf, X: clf.predict(X),
+    "predict_proba": lambda clf, X: clf.predict_proba(X),
+    "score": lambda clf, X: clf.score(
+        X, {name: Y_DICT["a"][: len(X[name])] for name in X}
+    ),
+    "evaluate": lambda clf, X: evaluate(
+        clf, X, {name: Y_DICT["a"][: len(X[name])] for name in X}
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+class TestAfterFit:
+    def test_not_fitted(self, call):
+        with pytest.raises(
+            NotFittedError, match=r"JEDIClassifier.*not fitted yet.*fit"
+        ):
+            call(make_classifier(), X_DICT)
+
+    def test_unknown_dataset(self, call, fitted):
+        with pytest.raises(ValueError, match=r"'c' has no student.*\['a', 'b'\]"):
+            call(fitted, {"a": X_DICT["a"], "c": X_DICT["a"]})
+
+    def test_expert_that_returns_another_width(self, call, fitted):
+        with pytest.raises(ValueError, match=r"(?s)'a'.* 3 features.*4"):
+            call(fitted, {"a": X_DICT["a"][:, :3]})
+
+    @pytest.mark.parametrize("value", [np.nan, -np.inf])
+    def test_values_that_are_not_finite(self, call, fitted, value):
+        with pytest.raises(
+            ValueError, match=r"'a' .*(NaN or infinity.*row 7|contains)"
+        ):
+            call(fitted, {"a": rows(at=value)})
+
+    def test_no_dataset(self, call, fitted):
+        with pytest.raises(ValueError, match="empty; at least one"):
+            call(fitted, {})
+
+
+@pytest.mark.parametrize("call", [JEDIClassifier.score, evaluate])
+def test_nothing_to_score(call, fitted):
+    with pytest.raises(ValueError, match="no labelled row"):
+        call(fitted, X_DICT, {"a": [-1] * 20})
+    with pytest.raises(ValueError, match=r"'c'.*not in X.*\['a', 'b'\]"):
+        call(fitted, X_DICT, {"c": [0, 1]})
+    with pytest.raises(ValueError, match="'a' has 20 rows in X but 3 labels"):
+        call(fitted, X_DICT, {"a": [0, 1, 2]})
+
+
+def test_array_of_another_width():
+    clf = make_classifier(experts=None).fit(X_DICT["a"], Y_DICT["a"])
+    with pytest.raises(ValueError, match=r"3 features.*expecting 4"):
+        clf.predict(X_DICT["a"][:, :3])
+
+
+def test_rows_in_need_of_a_dataset():
+    frame = pd.DataFrame(rows(3), index=pd.Index(["a", None, "b"], name="dataset"))
+    with pytest.raises(ValueError, match="'dataset' of X has missing values"):
+        make_classifier().fit(frame, [0, 1, 0])
+
+
+def test_series_of_labels_in_another_order():
+    index = pd.Index(["a"] * 20 + ["b"] * 12, name="dataset")
+    X = pd.DataFrame(np.vstack(list(X_DICT.values())), index)
+    y = pd.Series(np.arange(32) % 2, index)
+    with pytest.raises(ValueError, match=r"'dataset' of y differs.*sort both"):
+        make_classifier().fit(X, y[::-1])
+
+
+# The tools
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: PerDataset(StandardScaler()).transform(X_DICT),
+            NotFittedError,
+            "not fitted",
+        ),
+        (
+            lambda: (
+                PerDataset(StandardScaler()).fit(X_DICT).transform({"c": X_DICT["a"]})
+            ),
+            ValueError,
+            r"'c' was not in fit.*\['a', 'b'\]",
+        ),
+        (
+            lambda: PerDataset(PCA(1000)).fit(X_DICT),
+            ValueError,
+            "(?s)PCA.*1000.*failed on dataset 'a'",
+        ),
+        (
+            lambda: PerDataset(StandardScaler()).fit(X_DICT, {"c": [1]}),
+            ValueError,
+            "'c'.*not in X",
+        ),
+        (
+            lambda: list(
+                MultiDatasetKFold(3).split(
+                    MultiDataset(X_DICT), ["a"] * 20 + ["b"] * 12
+                )
+            ),
+            ValueError,
+            "no label at all",
+        ),
+        (
+            lambda: list(MultiDatasetKFold(1).split(*stack_datasets(X_DICT, Y_DICT))),
+            ValueError,
+            "n_splits=1",
+        ),
+        (
+            lambda: list(MultiDatasetKFold(9).split(*stack_datasets(X_DICT, Y_DICT))),
+            ValueError,
+            "n_splits=9",
+        ),
+    ],
+    ids=[
+        "transform before fit",
+        "dataset that was not in fit",
+        "transformer that fails",
+        "labels of no dataset",
+        "nothing to split",
+        "one fold",
+        "more folds than rows",
+    ],
+)
+def test_tools(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
