@@ -731,3 +731,22 @@ def test_datasets_of_several_widths(datasets):
         stacked = clf.predict(MultiDataset({name: rows}))
         expected = [f"{name}/{label}" for label in clf.predict({name: rows})[name]]
         assert stacked.tolist() == expected
+
+
+def test_validation_rows_of_some_datasets(datasets):
+    X_dict, y_dict = datasets
+    X_val, y_val = {"fashion": X_dict["fashion"]}, {"fashion": y_dict["fashion"]}
+    clf = make_classifier().fit(X_dict, y_dict, X_val=X_val, y_val=y_val)
+    last = clf.history_["val_student_accuracy"].iloc[-1]
+    assert last["fashion"] == pytest.approx(clf.score(X_val, y_val))
+    assert np.isnan(last["digits"])
+    # They are looked at, and nothing else is done with them.
+    expected = make_classifier().fit(X_dict, y_dict)
+    np.testing.assert_equal(probabilities(clf, X_dict), probabilities(expected, X_dict))
+    with pytest.raises(ValueError, match=r"'letters'.*\['digits', 'fashion'\]"):
+        make_classifier().fit(
+            X_dict,
+            y_dict,
+            X_val={"letters": X_dict["digits"]},
+            y_val={"letters": y_dict["digits"]},
+        )
