@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel
+from joblib import Memory, Parallel
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
@@ -122,7 +123,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     device : str, default="auto"
         A device of torch; "auto" is CUDA where there is one, else the CPU.
     n_jobs : int or None, default=None
-        Number of experts that are fitted or run at once, as in joblib.
+        Number of experts that are fitted or run at once, as in joblib; threads,
+        unless :func:`joblib.parallel_backend` says otherwise.
     random_state : int, RandomState instance or None, default=None
         Of everything random: first weights, shuffles, dropout, and every
         ``random_state`` of the experts that is None. The global random states are
@@ -133,7 +135,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     verbose : int, default=0
         1 shows a progress line on standard error.
     callbacks : list of skorch callbacks or None, default=None
-        Run by the training loop.
+        Run by the training loop, after those that the parameters above ask for: a
+        scheduler of the learning rate goes with ``learning_rate_decay="constant"``.
 
     Attributes
     ----------
@@ -210,7 +213,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         warmup_epochs: int = 0,
         max_epochs: int = 100,
         batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         learning_rate_decay: str = "cosine",
         weight_decay: float = 3e-3,
         memory: Any = None,
@@ -307,6 +310,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         params = self.get_params(deep=False)
         check_parameters(params)
         training.available_device(self.device)
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together; one is None.")
         datasets = as_multidataset(X, self._name_of_array())
         targets = read_targets(y, datasets)
         check_trainable(y, targets)
@@ -322,7 +327,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             experts = fit_heads(experts, embeddings, targets.labels)
         validation = None
         if X_val is not None:
-            validation = self._validation_rows(X_val, y_val, experts)
+            validation = self._validation_rows(
+                X_val, y_val, experts, embeddings, list(targets.labels)
+            )
         trained = self._train(experts, embeddings, targets.labels, validation, seed)
         self._set_fitted(targets, experts, trained.weights)
         self.datasets_ = list(datasets)
@@ -414,9 +421,13 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             If X and y do not match, or no row is labelled.
         """
         check_is_fitted(self)
-        labels = read_targets(y, as_multidataset(X, self._name_of_array())).labels
+        datasets = as_multidataset(X, self._name_of_array())
+        labels = read_targets(y, datasets).labels
         if not labels:
             raise ValueError("y has no labelled row; score needs at least one.")
+        if len(labels) < len(datasets):
+            # A dataset without labels need not have a student.
+            X = datasets[np.isin(datasets.groups, list(labels))]
         scores = self._student_scores(X)
         accuracies = []
         for name, part in labels.items():
@@ -443,7 +454,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
                     f"Dataset {name!r} has no student; there are students for "
                     f"{list(self.students_)}."
                 )
-        memory, parallel = check_memory(self.memory), Parallel(n_jobs=1)
+        memory, parallel = self._memory(), Parallel(n_jobs=1)
         scores = {}
         for table, rows in datasets.parts():
             student = self.students_[table.name]
@@ -462,14 +473,37 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     def _embed(
         self, experts: Sequence[Expert], datasets: MultiDataset
     ) -> dict[str, list[Embedding]]:
-        return embed_datasets(experts, datasets, check_memory(self.memory), self.n_jobs)
+        return embed_datasets(experts, datasets, self._memory(), self.n_jobs)
+
+    def _memory(self) -> Memory:
+        is_path = isinstance(self.memory, PathLike)
+        return check_memory(fspath(self.memory) if is_path else self.memory)
 
     def _validation_rows(
-        self, X: Any, y: Any, experts: Sequence[Expert]
+        self,
+        X: Any,
+        y: Any,
+        experts: Sequence[Expert],
+        trained_on: dict[str, list[Embedding]],
+        students: Sequence[str],
     ) -> TrainingRows:
+        """Lay out rows of some of the datasets that are trained on."""
         datasets = as_multidataset(X, self._name_of_array())
+        for name in datasets:
+            if name not in trained_on:
+                raise ValueError(
+                    f"X_val has dataset {name!r}, which is not in X; the datasets of "
+                    f"X are {list(trained_on)}."
+                )
         labels = read_targets(y, datasets).labels
-        return _training_rows(experts, self._embed(experts, datasets), labels)
+        embeddings = self._embed(experts, datasets)
+        # Datasets are known to the training by their numbers, so that all have one.
+        nothing = [part[:0] for part in next(iter(embeddings.values()))]
+        return _training_rows(
+            experts,
+            {name: embeddings.get(name, nothing) for name in trained_on},
+            {name: part for name, part in labels.items() if name in students},
+        )
 
     def _train(
         self,
@@ -596,8 +630,12 @@ def _training_rows(
     from . import training
 
     classes = {e.name: e.head.classes_ for e in experts if e.name in labels}
-    codes = [
-        labels[name].codes_in(classes[name]) if name in classes else None
-        for name in embeddings
-    ]
+    codes: list[npt.NDArray[np.int64] | None] = []
+    for name in embeddings:
+        if name not in labels:
+            codes.append(None)
+            continue
+        own = labels[name].codes_in(classes[name])
+        # A label that the student does not know is one that it never predicts.
+        codes.append(np.where(own == -2, len(classes[name]), own))
     return training.stack_rows(list(embeddings.values()), codes)

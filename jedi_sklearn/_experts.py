@@ -216,7 +216,7 @@ def fit_encoders(
                 f"in X (it has {list(datasets)}); give its rows, or an expert that is "
                 "fitted already as FrozenEstimator(expert)."
             )
-    encoders = Parallel(n_jobs=n_jobs)(
+    encoders = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(_fit_encoder)(
             name,
             encoder,
@@ -261,7 +261,7 @@ def embed_datasets(
     ValueError
         If an expert cannot embed a dataset, or embeds two in different widths.
     """
-    parallel = Parallel(n_jobs=n_jobs)
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     embeddings = {
         table.name: embed_table(experts, table, rows, memory, parallel)
         for table, rows in datasets.parts()

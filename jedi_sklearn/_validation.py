@@ -51,6 +51,19 @@ def integer(low: int) -> Accepted:
     return Accepted(holds, f"integers of {low} or more")
 
 
+def _are_callbacks(value: Any) -> bool:
+    if not isinstance(value, list | tuple):
+        return value is None
+    callbacks = [c[-1] if isinstance(c, tuple) and c else c for c in value]
+    return all(hasattr(callback, "on_epoch_end") for callback in callbacks)
+
+
+def _is_random_state(value: Any) -> bool:
+    if value is None or isinstance(value, np.random.RandomState):
+        return True
+    return integer(0).holds(value) and value < 2**32
+
+
 _ACCEPTED = {
     "alpha": number(0),
     "beta": number(0),
@@ -72,7 +85,19 @@ _ACCEPTED = {
     "learning_rate": number(0, open_low=True),
     "learning_rate_decay": one_of("cosine", "constant"),
     "weight_decay": number(0),
+    "n_jobs": Accepted(
+        lambda v: v is None or (integer(-(2**31)).holds(v) and v != 0),
+        "integers but 0, and None",
+    ),
+    "random_state": Accepted(
+        _is_random_state,
+        "integers in [0, 2**32), RandomState instances and None",
+    ),
     "warm_start": one_of(True, False),
+    "verbose": Accepted(
+        lambda v: isinstance(v, Integral) and int(v) >= 0, "integers of 0 or more"
+    ),
+    "callbacks": Accepted(_are_callbacks, "lists of skorch callbacks, and None"),
 }
 
 
@@ -94,10 +119,5 @@ def draw_seeds(random_state: Any) -> tuple[int, int]:
     """
     if random_state is None:
         random_state = int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, Integral) and not 0 <= int(random_state) < 2**32:
-        raise ValueError(
-            f"Invalid parameter value: random_state={random_state!r}. Valid values are "
-            "integers in [0, 2**32), RandomState instances and None."
-        )
     first, second = check_random_state(random_state).randint(2**31 - 1, size=2)
     return int(first), int(second)

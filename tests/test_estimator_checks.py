@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import (
 from jedi_sklearn import JEDIClassifier
 
 
-@parametrize_with_checks([JEDIClassifier(max_epochs=10)])
+@parametrize_with_checks([JEDIClassifier()])
 def test_sklearn_compatible(estimator, check):
     check(estimator)
 

@@ -29,14 +29,26 @@ class Scaling(NamedTuple):
     scale: Vector
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.float32]) -> Self:
-        """Return the scaling that gives features mean 0 and variance 1.
+    def of(cls, features: npt.NDArray[np.float32], widths: Sequence[int]) -> Self:
+        """Return the scaling that standardises the embedding of each expert.
 
-        A feature that is constant keeps its scale.
+        Every feature gets mean 0. The features of an expert are divided by one
+        number, so that their variances have mean 1 but keep their proportions: a
+        feature that is nearly constant is not blown up.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_rows, n_features)
+        widths : sequence of int
+            Width of each expert's embedding.
         """
         mean = features.mean(axis=0, dtype=np.float64)
-        scale = features.std(axis=0, dtype=np.float64)
-        # What is left of a constant after rounding is not its spread.
+        variance = features.var(axis=0, dtype=np.float64)
+        scales = [
+            np.sqrt(part.mean()) for part in np.split(variance, np.cumsum(widths)[:-1])
+        ]
+        # An embedding that is constant but for rounding keeps its scale.
+        scale = np.repeat(scales, widths)
         constant = scale <= 1e-6 * np.abs(mean)
         return cls(mean, np.where(constant, 1.0, scale))
 

@@ -115,7 +115,7 @@ def train(
     """
     scaling = Scaling.identity(rows.features.shape[1])
     if optimisation.standardize:
-        scaling = Scaling.of(rows.features)
+        scaling = Scaling.of(rows.features, rows.widths)
     monitors: list[Any] = [ProgressLine()] if verbose else []
     if validation is not None:
         monitors.append(ScoreRows(_scaled(validation, scaling)))
