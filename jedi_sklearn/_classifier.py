@@ -310,6 +310,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         params = self.get_params(deep=False)
         check_parameters(params)
         training.available_device(self.device)
+        self._memory()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together; one is None.")
         datasets = as_multidataset(X, self._name_of_array())
