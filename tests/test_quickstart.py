@@ -29,7 +29,7 @@ def test_demo_prints_the_table_of_the_readme(tmp_path):
     run = subprocess.run(
         [sys.executable, ROOT / "examples" / "plot_quickstart.py"],
         cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "2", "MPLBACKEND": "Agg"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
         check=True,
