@@ -54,7 +54,7 @@ def history_frame(
     columns: dict[tuple[str, str], list[float]] = {
         ("loss", "all"): [epoch["train_loss"] for epoch in epochs]
     }
-    tables = [epoch["terms"] / divisors for epoch in epochs]
+    tables = [np.asarray(epoch["terms"]) / divisors for epoch in epochs]
     for i, quantity in enumerate(TERMS):
         for k, name in enumerate(names):
             columns[quantity, name] = [table[i, k] for table in tables]

@@ -89,7 +89,8 @@ class JointNet(NeuralNet):
             loss += step["loss"].detach() * len(batch.features)
             self.notify("on_batch_end", batch=batch, training=training, **step)
         self.history.record("train_loss", loss.item() / len(iterator.features))
-        self.history.record("terms", total.cpu().numpy())
+        # Plain numbers: skorch writes histories as JSON.
+        self.history.record("terms", total.tolist())
 
 
 @torch.no_grad()
