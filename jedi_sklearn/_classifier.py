@@ -32,7 +32,7 @@ from ._experts import (
 from ._labels import Labels
 from ._multidataset import MultiDataset, as_multidataset, is_row_wise
 from ._targets import Targets, check_trainable, read_targets
-from ._validation import check_parameters, draw_seeds
+from ._validation import check_parameters, check_sources, draw_seeds
 
 if TYPE_CHECKING:
     from .training import Task, Trained, TrainingRows, Weights
@@ -79,8 +79,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Weight of the distillation.
     teacher_input : {"adjusted"}, default="adjusted"
         What of the experts the teachers see (section 5.1).
-    distill_from : {"all", None}, default="all"
-        The datasets on whose rows students learn from teachers (section 5.2).
+    distill_from : {"all", "own"}, list of str or None, default="all"
+        The datasets on whose rows students learn from their teachers (section 5.2):
+        all, each student's own, those that are named, or none.
     student_loss, teacher_loss : {"cross_entropy", "hinge"}
         Classification losses; the hinge is Crammer and Singer's. Defaults:
         "cross_entropy" and "hinge".
@@ -348,6 +349,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         datasets = as_multidataset(X, self._name_of_array())
         targets = read_targets(y, datasets)
         check_trainable(y, targets)
+        check_sources(self.distill_from, list(datasets))
         seed, experts_seed = draw_seeds(self.random_state)
         if self._goes_on():
             experts = self._last_experts(targets.labels)
@@ -554,6 +556,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             training.Task(name, list(embeddings).index(name), names.index(name))
             for name in labels
         ]
+        sources = training.distillation_sources(self.distill_from, list(embeddings))
         objective = training.Objective(
             alpha=self.alpha,
             beta=self.beta,
@@ -562,9 +565,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             teacher_loss=training.CLASSIFICATION_LOSSES[self.teacher_loss],
             distillation_loss=training.DISTILLATION_LOSSES[self.distillation_loss],
             temperature=self.temperature,
-            weights=training.distillation_weights(rows.n_rows),
+            weights=training.distillation_weights(rows.n_rows) * sources,
         )
-        distils = self.gamma > 0 and self.distill_from is not None
+        distils = self.gamma > 0 and sources.any()
         optimisation = training.Optimisation(
             distils=partial(training.joint, warmup_epochs=self.warmup_epochs)
             if distils

@@ -51,6 +51,12 @@ def integer(low: int) -> Accepted:
     return Accepted(holds, f"integers of {low} or more")
 
 
+def _are_names(value: Any) -> bool:
+    if not isinstance(value, list | tuple):
+        return value is None
+    return len(value) > 0 and all(isinstance(name, str) for name in value)
+
+
 def _are_callbacks(value: Any) -> bool:
     if not isinstance(value, list | tuple):
         return value is None
@@ -69,7 +75,10 @@ _ACCEPTED = {
     "beta": number(0),
     "gamma": number(0),
     "teacher_input": one_of("adjusted"),
-    "distill_from": one_of("all", None),
+    "distill_from": Accepted(
+        lambda v: v in ("all", "own") if isinstance(v, str) else _are_names(v),
+        "'all', 'own', lists of names of datasets, and None",
+    ),
     "student_loss": one_of("cross_entropy", "hinge"),
     "teacher_loss": one_of("cross_entropy", "hinge"),
     "distillation_loss": one_of("cross_entropy", "kl", "mse"),
@@ -110,6 +119,17 @@ def check_parameters(parameters: dict[str, Any]) -> None:
                 f"Invalid parameter value: {name}={value!r}. Valid values are "
                 f"{accepted.text}."
             )
+
+
+def check_sources(distill_from: Any, datasets: list[str]) -> None:
+    """Raise ValueError where distill_from names a dataset that there is not."""
+    if isinstance(distill_from, list | tuple):
+        for name in distill_from:
+            if name not in datasets:
+                raise ValueError(
+                    f"Invalid parameter value: distill_from={distill_from!r}. There is "
+                    f"no dataset {name!r} in X; it has {datasets}."
+                )
 
 
 def draw_seeds(random_state: Any) -> tuple[int, int]:

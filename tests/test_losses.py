@@ -25,6 +25,7 @@ from jedi_sklearn.training.losses import (
     CLASSIFICATION_LOSSES,
     DISTILLATION_LOSSES,
     Objective,
+    distillation_sources,
     distillation_weights,
     joint_loss,
 )
@@ -435,6 +436,23 @@ def test_distillation_weights__equal_equation_2(sizes):
     assert weights.shape == (len(sizes), len(sizes))
     for i, j in np.ndindex(weights.shape):
         assert weights[i, j] == pytest.approx(eq_2(sizes, i, j), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("distill_from", "learns"),
+    [
+        ("all", lambda i, j: True),
+        ("own", lambda i, j: i == j),
+        (None, lambda i, j: False),
+        (["c", "a"], lambda i, j: i != 1),
+    ],
+    ids=["all", "own", "none", "named"],
+)
+def test_distillation_sources__are_those_of_section_5_2(distill_from, learns):
+    sources = distillation_sources(distill_from, ["a", "b", "c"])
+    assert sources.dtype == bool
+    for i, j in np.ndindex(3, 3):
+        assert sources[i, j] == learns(i, j)
 
 
 @settings(deadline=None)

@@ -375,6 +375,37 @@ def test_gamma_zero_or_nothing_to_distil_from__same_bits_without_third_term(data
     assert _differ(_student_weights(first), _student_weights(with_it))
 
 
+def test_distill_from_every_name__same_bits_as_all(data):
+    first = _classifier().fit(*data)
+    second = _classifier(distill_from=["u", "a", "b"]).fit(*data)
+    _assert_same_bits(first, second)
+
+
+@pytest.mark.parametrize("distill_from", ["own", ["b"], ["u"]])
+def test_distill_from__rows_of_other_datasets_do_not_matter(data, distill_from):
+    # What students learn from unlabelled rows comes by distillation alone: changing
+    # rows that are no source changes nothing.
+    X, y = data
+    moved = X | {"u": X["u"] + np.arange(5.0)}
+    params = NO_DROPOUT | {"standardize": False, "distill_from": distill_from}
+    fitted = _classifier(**params).fit(X, y)
+    again = _classifier(**params).fit(moved, y)
+    matters = distill_from == ["u"]
+    assert _differ(_student_weights(fitted), _student_weights(again)) == matters
+
+
+def test_distill_from_own__third_term_counts_own_rows_alone(data):
+    clf = _classifier(max_epochs=1, learning_rate=1e-12, distill_from="own").fit(*data)
+    # Nothing has moved yet: the teachers say what the experts say, and the term is the
+    # mean over all rows of the entropy of that, taken on own rows.
+    n_rows = sum(map(len, data[0].values()))
+    for name in ("a", "b"):
+        p = clf.experts_[name].predict_proba(data[0][name])
+        expected = -(p * np.log(p)).sum() / n_rows
+        given = clf.history_["distillation_loss", name].iloc[0]
+        assert given == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"teacher_loss": "cross_entropy"}, {"units_per_class": 0.1}],

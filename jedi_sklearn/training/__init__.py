@@ -5,6 +5,7 @@ from .losses import (
     CLASSIFICATION_LOSSES,
     DISTILLATION_LOSSES,
     Objective,
+    distillation_sources,
     distillation_weights,
 )
 from .networks import Task, Weights, first_teachers
@@ -26,6 +27,7 @@ __all__ = [
     "TrainingRows",
     "Weights",
     "available_device",
+    "distillation_sources",
     "distillation_weights",
     "first_teachers",
     "joint",

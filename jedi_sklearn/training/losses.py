@@ -93,6 +93,37 @@ def distillation_weights(n_rows: Sequence[int]) -> npt.NDArray[np.float64]:
     return weights
 
 
+def distillation_sources(
+    distill_from: str | Sequence[str] | None, datasets: Sequence[str]
+) -> npt.NDArray[np.bool_]:
+    """Return which student learns from its teacher on whose rows (section 5.2).
+
+    Parameters
+    ----------
+    distill_from : {"all", "own"}, sequence of str or None
+        Names of datasets, or "own" for the student's own dataset; None is no
+        dataset.
+    datasets : sequence of str
+
+    Returns
+    -------
+    sources : ndarray of bool of shape (n_datasets, n_datasets)
+        Whether student j (column) learns on rows of dataset i (row).
+
+    Examples
+    --------
+    >>> distillation_sources(["b"], ["a", "b"])
+    array([[False, False],
+           [ True,  True]])
+    """
+    if distill_from == "own":
+        return np.eye(len(datasets), dtype=bool)
+    if distill_from == "all":
+        distill_from = datasets
+    chosen = np.isin(datasets, list(distill_from or ()))
+    return np.repeat(chosen[:, None], len(datasets), axis=1)
+
+
 class Objective(NamedTuple):
     """Eq. (1) but for its data.
 
@@ -106,7 +137,8 @@ class Objective(NamedTuple):
         One of `DISTILLATION_LOSSES`.
     temperature : float
     weights : ndarray of shape (n_datasets, n_datasets)
-        Weights of Eq. (2), see `distillation_weights`.
+        Weights of Eq. (2), see `distillation_weights`; zero where a student does
+        not learn, see `distillation_sources`.
     """
 
     alpha: float
