@@ -30,7 +30,12 @@ from ._experts import (
     seed_experts,
 )
 from ._labels import Labels
-from ._multidataset import MultiDataset, as_multidataset, is_row_wise
+from ._multidataset import (
+    MultiDataset,
+    as_multidataset,
+    as_students_rows,
+    is_row_wise,
+)
 from ._targets import Targets, check_trainable, read_targets
 from ._validation import check_parameters, check_sources, draw_seeds
 
@@ -397,7 +402,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         codes = {name: part.argmax(axis=1) for name, part in scores.items()}
         if not is_row_wise(X):
             return {name: self.students_[name].classes_[c] for name, c in codes.items()}
-        datasets = as_multidataset(X, self._name_of_array())
+        datasets = as_students_rows(X, list(self.students_))
         labels = np.empty(datasets.shape[0], dtype=self.classes_.dtype)
         for name, c in codes.items():
             labels[datasets.rows_of(name)] = self.classes_[self._columns[name][c]]
@@ -429,7 +434,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         probabilities = {name: softmax(part) for name, part in scores.items()}
         if not is_row_wise(X):
             return probabilities
-        datasets = as_multidataset(X, self._name_of_array())
+        datasets = as_students_rows(X, list(self.students_))
         table = np.zeros((datasets.shape[0], len(self.classes_)))
         for name, part in probabilities.items():
             table[np.ix_(datasets.rows_of(name), self._columns[name])] = part
@@ -456,7 +461,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             If X and y do not match, or no row is labelled.
         """
         check_is_fitted(self)
-        datasets = as_multidataset(X, self._name_of_array())
+        datasets = as_students_rows(X, list(self.students_))
         labels = read_targets(y, datasets).labels
         if not labels:
             raise ValueError("y has no labelled row; score needs at least one.")
@@ -479,7 +484,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
 
     def _student_scores(self, X: Any) -> dict[str, npt.NDArray[np.float64]]:
         check_is_fitted(self)
-        datasets = as_multidataset(X, self._name_of_array())
+        datasets = as_students_rows(X, list(self.students_))
         if not isinstance(X, Mapping):
             # The width of a MultiDataset is that of all its datasets.
             validate_data(self, X, reset=False, skip_check_array=True)

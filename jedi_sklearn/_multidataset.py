@@ -7,7 +7,7 @@ nowhere else.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -377,6 +377,22 @@ def _from_dataframe(X: pd.DataFrame) -> MultiDataset:
     order = np.empty(len(numbers), dtype=np.intp)
     order[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
     return stacked[order]
+
+
+def as_students_rows(X: Any, students: Sequence[str]) -> MultiDataset:
+    """Return X as a `MultiDataset` for a fitted estimator.
+
+    Raises
+    ------
+    ValueError
+        If X does not say which of several students its rows are for.
+    """
+    if len(students) > 1 and not isinstance(X, Mapping) and not has_dataset_level(X):
+        raise ValueError(
+            f"X does not say whose rows these are; there are students for "
+            f"{list(students)}. Give a mapping such as {{{students[0]!r}: X}}."
+        )
+    return as_multidataset(X, students[0])
 
 
 def has_dataset_level(X: Any) -> bool:

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.utils.validation import check_is_fitted
 
 from ._embed import named_errors
-from ._multidataset import as_multidataset
+from ._multidataset import as_students_rows
 from ._targets import read_targets
 
 __all__ = ["evaluate"]
@@ -55,7 +55,7 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     (3, 3)
     """
     check_is_fitted(estimator)
-    datasets = as_multidataset(X, next(iter(estimator.students_)))
+    datasets = as_students_rows(X, list(estimator.students_))
     labelled = read_targets(y, datasets).labels
     if not labelled:
         raise ValueError("y has no labelled row; evaluate needs at least one.")

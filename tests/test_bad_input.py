@@ -403,6 +403,10 @@ class TestAfterFit:
         with pytest.raises(ValueError, match=r"'c' has no student.*\['a', 'b'\]"):
             call(fitted, {"a": X_DICT["a"], "c": X_DICT["a"]})
 
+    def test_rows_that_do_not_say_whose_they_are(self, call, fitted):
+        with pytest.raises(ValueError, match=r"\['a', 'b'\].*\{'a': X\}"):
+            call(fitted, pd.DataFrame(X_DICT["a"], columns=list("pqrs")))
+
     def test_expert_that_returns_another_width(self, call, fitted):
         with pytest.raises(ValueError, match=r"(?s)'a'.* 3 features.*4"):
             call(fitted, {"a": X_DICT["a"][:, :3]})
