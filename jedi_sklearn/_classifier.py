@@ -36,7 +36,7 @@ from ._multidataset import (
     as_students_rows,
     is_row_wise,
 )
-from ._targets import Targets, check_trainable, read_targets
+from ._targets import Targets, check_kinds, check_trainable, read_targets
 from ._validation import check_parameters, check_sources, draw_seeds
 
 if TYPE_CHECKING:
@@ -351,6 +351,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self._memory()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together; one is None.")
+        check_kinds(X, y)
         datasets = as_multidataset(X, self._name_of_array())
         targets = read_targets(y, datasets)
         check_trainable(y, targets)
@@ -461,6 +462,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             If X and y do not match, or no row is labelled.
         """
         check_is_fitted(self)
+        check_kinds(X, y)
         datasets = as_students_rows(X, list(self.students_))
         labels = read_targets(y, datasets).labels
         if not labels:

@@ -67,6 +67,21 @@ def read_targets(y: Any, datasets: MultiDataset) -> Targets:
     return Targets(labelled, composite)
 
 
+def check_kinds(X: Any, y: Any) -> None:
+    """Raise ValueError where X is a dict of datasets and y one array over all rows."""
+    flat = y is not None and not isinstance(y, Mapping)
+    if flat and is_several(X):
+        raise ValueError(
+            f"X is a mapping of the datasets {list(X)}, in which rows have no common "
+            "order, but y is not one; give y as a mapping of the same names."
+        )
+
+
+def is_several(X: Any) -> bool:
+    """Say whether X is a mapping of several datasets that has no rows of its own."""
+    return isinstance(X, Mapping) and not isinstance(X, MultiDataset) and len(X) > 1
+
+
 def check_trainable(y: Any, targets: Targets) -> None:
     """Raise ValueError where a dataset has too few labels to train a classifier."""
     if isinstance(y, Mapping) and not isinstance(y, MultiTarget):

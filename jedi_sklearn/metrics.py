@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._embed import named_errors
 from ._multidataset import as_students_rows
-from ._targets import read_targets
+from ._targets import check_kinds, read_targets
 
 __all__ = ["evaluate"]
 
@@ -55,6 +55,7 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     (3, 3)
     """
     check_is_fitted(estimator)
+    check_kinds(X, y)
     datasets = as_students_rows(X, list(estimator.students_))
     labelled = read_targets(y, datasets).labels
     if not labelled:

@@ -17,7 +17,7 @@ from ._multidataset import (
     is_row_wise,
     take_rows,
 )
-from ._targets import read_targets
+from ._targets import check_kinds, read_targets
 
 __all__ = ["PerDataset"]
 
@@ -68,6 +68,7 @@ class PerDataset(TransformerMixin, BaseEstimator):
         ValueError
             If X and y do not match, or a clone cannot be fitted.
         """
+        check_kinds(X, y)
         datasets = as_multidataset(X)
         labels = {} if y is None else read_targets(y, datasets).labels
         needs_y = get_tags(self.transformer).target_tags.required

@@ -130,6 +130,11 @@ PARAMETERS = [
     *(of_parameter("device", value, "'auto'.*'cpu'") for value in ["tpu", "cuda:99"]),
     *(of_parameter("random_state", value, "integers in") for value in [-1, 2**32]),
     of_fit("random_state", "'seed'", parameters={"random_state": "seed"}),
+    of_fit(
+        "flat y for a dict",
+        r"mapping of the datasets \['a', 'b'\].*same names",
+        y=np.concatenate([Y_DICT["a"], Y_DICT["b"]]),
+    ),
     of_fit("memory", "memory.*5", parameters={"memory": 5}),
     of_fit("n_jobs", "n_jobs", parameters={"n_jobs": 0}),
 ]
