@@ -34,6 +34,7 @@ from ._multidataset import (
     MultiDataset,
     as_multidataset,
     as_students_rows,
+    check_has_student,
     is_row_wise,
 )
 from ._targets import Targets, check_kinds, check_trainable, read_targets
@@ -399,11 +400,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         ValueError
             If a dataset has no student, or its expert cannot embed the rows.
         """
-        scores = self._student_scores(X)
+        datasets, scores = self._student_scores(X)
         codes = {name: part.argmax(axis=1) for name, part in scores.items()}
         if not is_row_wise(X):
             return {name: self.students_[name].classes_[c] for name, c in codes.items()}
-        datasets = as_students_rows(X, list(self.students_))
         labels = np.empty(datasets.shape[0], dtype=self.classes_.dtype)
         for name, c in codes.items():
             labels[datasets.rows_of(name)] = self.classes_[self._columns[name][c]]
@@ -431,11 +431,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         ValueError
             If a dataset has no student, or its expert cannot embed the rows.
         """
-        scores = self._student_scores(X)
+        datasets, scores = self._student_scores(X)
         probabilities = {name: softmax(part) for name, part in scores.items()}
         if not is_row_wise(X):
             return probabilities
-        datasets = as_students_rows(X, list(self.students_))
         table = np.zeros((datasets.shape[0], len(self.classes_)))
         for name, part in probabilities.items():
             table[np.ix_(datasets.rows_of(name), self._columns[name])] = part
@@ -470,7 +469,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         if len(labels) < len(datasets):
             # A dataset without labels need not have a student.
             X = datasets[np.isin(datasets.groups, list(labels))]
-        scores = self._student_scores(X)
+        _, scores = self._student_scores(X)
         accuracies = []
         for name, part in labels.items():
             hits = scores[name].argmax(axis=1) == part.codes_in(
@@ -484,25 +483,24 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         tags.input_tags.sparse = True
         return tags
 
-    def _student_scores(self, X: Any) -> dict[str, npt.NDArray[np.float64]]:
+    def _student_scores(
+        self, X: Any
+    ) -> tuple[MultiDataset, dict[str, npt.NDArray[np.float64]]]:
+        """Return X as it was read and each dataset's scores by its student."""
         check_is_fitted(self)
         datasets = as_students_rows(X, list(self.students_))
         if not isinstance(X, Mapping):
             # The width of a MultiDataset is that of all its datasets.
             validate_data(self, X, reset=False, skip_check_array=True)
         for name in datasets:
-            if name not in self.students_:
-                raise ValueError(
-                    f"Dataset {name!r} has no student; there are students for "
-                    f"{list(self.students_)}."
-                )
+            check_has_student(name, list(self.students_))
         memory, parallel = self._memory(), Parallel(n_jobs=1)
         scores = {}
         for table, rows in datasets.parts():
             student = self.students_[table.name]
             embeddings = embed_table(student.branches, table, rows, memory, parallel)
             scores[table.name] = student.scores(embeddings)
-        return scores
+        return datasets, scores
 
     def _name_of_array(self) -> str:
         """Name of the dataset of an X that does not say it."""
@@ -530,6 +528,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         students: Sequence[str],
     ) -> TrainingRows:
         """Lay out rows of some of the datasets that are trained on."""
+        check_kinds(X, y)
         datasets = as_multidataset(X, self._name_of_array())
         for name in datasets:
             if name not in trained_on:

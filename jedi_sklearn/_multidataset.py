@@ -395,6 +395,14 @@ def as_students_rows(X: Any, students: Sequence[str]) -> MultiDataset:
     return as_multidataset(X, students[0])
 
 
+def check_has_student(name: str, students: Sequence[str]) -> None:
+    """Raise ValueError where a dataset has no student."""
+    if name not in students:
+        raise ValueError(
+            f"Dataset {name!r} has no student; there are students for {list(students)}."
+        )
+
+
 def has_dataset_level(X: Any) -> bool:
     """Say whether X is a DataFrame that names each row's dataset in its index."""
     return isinstance(X, pd.DataFrame) and "dataset" in X.index.names

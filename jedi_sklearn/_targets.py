@@ -17,6 +17,7 @@ from ._multidataset import (
     check_has_labels,
     check_n_rows,
     check_names,
+    is_row_wise,
 )
 
 
@@ -69,17 +70,13 @@ def read_targets(y: Any, datasets: MultiDataset) -> Targets:
 
 def check_kinds(X: Any, y: Any) -> None:
     """Raise ValueError where X is a dict of datasets and y one array over all rows."""
-    flat = y is not None and not isinstance(y, Mapping)
-    if flat and is_several(X):
+    if y is None or isinstance(y, Mapping):
+        return
+    if not is_row_wise(X) and len(X) > 1:
         raise ValueError(
             f"X is a mapping of the datasets {list(X)}, in which rows have no common "
             "order, but y is not one; give y as a mapping of the same names."
         )
-
-
-def is_several(X: Any) -> bool:
-    """Say whether X is a mapping of several datasets that has no rows of its own."""
-    return isinstance(X, Mapping) and not isinstance(X, MultiDataset) and len(X) > 1
 
 
 def check_trainable(y: Any, targets: Targets) -> None:

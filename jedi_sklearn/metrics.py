@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.utils.validation import check_is_fitted
 
 from ._embed import named_errors
-from ._multidataset import as_students_rows
+from ._multidataset import as_students_rows, check_has_student
 from ._targets import check_kinds, read_targets
 
 __all__ = ["evaluate"]
@@ -62,11 +62,7 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
         raise ValueError("y has no labelled row; evaluate needs at least one.")
     rows = {}
     for name, labels in labelled.items():
-        if name not in estimator.students_:
-            raise ValueError(
-                f"Dataset {name!r} has no student; there are students for "
-                f"{list(estimator.students_)}."
-            )
+        check_has_student(name, list(estimator.students_))
         models = {
             "expert": estimator.experts_[name],
             "student": estimator.students_[name],
