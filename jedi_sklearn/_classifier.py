@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +15,6 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
-from ._distilled import Branch, DistilledClassifier
 from ._experts import (
     Embedding,
     Expert,
@@ -25,23 +23,36 @@ from ._experts import (
     embed_table,
     fit_encoders,
     fit_heads,
-    linear_weights,
     read_experts,
     seed_experts,
+)
+from ._joint import (
+    distilled_classifiers,
+    first_weights,
+    losses_of,
+    objective_of,
+    optimisation_of,
+    tasks_of,
+    training_rows,
 )
 from ._labels import Labels
 from ._multidataset import (
     MultiDataset,
-    as_multidataset,
     as_students_rows,
     check_has_student,
     is_row_wise,
 )
 from ._targets import Targets, check_kinds, check_trainable, read_targets
+from ._training_data import (
+    TrainingData,
+    hold_out,
+    read_training_data,
+    read_validation,
+)
 from ._validation import check_parameters, check_sources, draw_seeds
 
 if TYPE_CHECKING:
-    from .training import Task, Trained, TrainingRows, Weights
+    from .training import Trained
 
 
 class JEDIClassifier(ClassifierMixin, _BaseComposition):
@@ -239,22 +250,33 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         beta: float = 1.0,
         gamma: float = 0.4,
         teacher_input: str = "adjusted",
+        teacher_start: str = "expert",
         distill_from: str | Sequence[str] | None = "all",
-        student_loss: str = "cross_entropy",
-        teacher_loss: str = "hinge",
-        distillation_loss: str = "cross_entropy",
+        student_loss: str | Callable[..., Any] = "cross_entropy",
+        teacher_loss: str | Callable[..., Any] = "hinge",
+        distillation_loss: str | Callable[..., Any] = "cross_entropy",
         temperature: float = 1.0,
+        target_dropout: bool = False,
+        target_gradient: bool = False,
+        class_weight: str | Mapping[Any, Any] | None = None,
         adjustment_units: int = 256,
         adjustment_dropout: float = 0.75,
         units_per_class: float = 10,
         standardize: bool = True,
         schedule: str = "joint",
+        n_rounds: int = 5,
+        restart_rounds: bool = False,
         warmup_epochs: int = 0,
         max_epochs: int = 100,
         batch_size: int = 128,
+        labelled_share: float = 0.0,
         learning_rate: float = 2e-3,
         learning_rate_decay: str = "cosine",
         weight_decay: float = 3e-3,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 10,
+        keep_expert: bool = False,
+        validation_fraction: float = 0.1,
         memory: Any = None,
         device: str = "auto",
         n_jobs: int | None = None,
@@ -268,22 +290,33 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.beta = beta
         self.gamma = gamma
         self.teacher_input = teacher_input
+        self.teacher_start = teacher_start
         self.distill_from = distill_from
         self.student_loss = student_loss
         self.teacher_loss = teacher_loss
         self.distillation_loss = distillation_loss
         self.temperature = temperature
+        self.target_dropout = target_dropout
+        self.target_gradient = target_gradient
+        self.class_weight = class_weight
         self.adjustment_units = adjustment_units
         self.adjustment_dropout = adjustment_dropout
         self.units_per_class = units_per_class
         self.standardize = standardize
         self.schedule = schedule
+        self.n_rounds = n_rounds
+        self.restart_rounds = restart_rounds
         self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.labelled_share = labelled_share
         self.learning_rate = learning_rate
         self.learning_rate_decay = learning_rate_decay
         self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.keep_expert = keep_expert
+        self.validation_fraction = validation_fraction
         self.memory = memory
         self.device = device
         self.n_jobs = n_jobs
@@ -320,7 +353,15 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self._set_params("experts", **params)
         return self
 
-    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
         """Fit the experts that are not frozen, then train students and teachers.
 
         Parameters
@@ -329,9 +370,14 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             Rows of the datasets; what each expert's encoder takes.
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Labels; -1 (integers), None or NaN mark unlabelled rows.
+        sample_weight : mapping or array-like of shape (n_samples,), optional
+            How much each row counts in all terms of the loss, its dataset's size
+            in Eq. (2) included, and where heads are fitted that take weights. A
+            dataset that a mapping leaves out has weights of 1.
         X_val, y_val : same as X and y, optional
             Rows on which students and teachers are scored after every epoch, for
-            ``history_`` alone: nothing is chosen by them.
+            ``history_``. With ``early_stopping`` or ``keep_expert`` they are those
+            by which these choose; else nothing is chosen by them.
 
         Returns
         -------
@@ -344,40 +390,28 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             cannot be fitted or cannot embed a dataset. The estimator is then as it
             was before.
         """
-        from . import training  # torch is imported by fit, not before
-
-        params = self.get_params(deep=False)
-        check_parameters(params)
-        training.available_device(self.device)
-        self._memory()
+        self._check_parameters()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together; one is None.")
-        check_kinds(X, y)
-        datasets = as_multidataset(X, self._name_of_array())
-        targets = read_targets(y, datasets)
+        name = self._name_of_array()
+        data, targets = read_training_data(X, y, name, sample_weight, self.class_weight)
         check_trainable(y, targets)
-        check_sources(self.distill_from, list(datasets))
+        check_sources(self.distill_from, list(data.datasets))
         seed, experts_seed = draw_seeds(self.random_state)
-        if self._goes_on():
-            experts = self._last_experts(targets.labels)
-            embeddings = self._embed(experts, datasets)
-        else:
-            experts = read_experts(self.experts, list(targets.labels), list(params))
-            experts = seed_experts(experts, experts_seed)
-            experts = fit_encoders(experts, datasets, targets.labels, self.n_jobs)
-            embeddings = self._embed(experts, datasets)
-            experts = fit_heads(experts, embeddings, targets.labels)
-        validation = None
+        held_out = None
         if X_val is not None:
-            validation = self._validation_rows(
-                X_val, y_val, experts, embeddings, list(targets.labels)
-            )
-        trained = self._train(experts, embeddings, targets.labels, validation, seed)
-        self._set_fitted(targets, experts, trained.weights)
-        self.datasets_ = list(datasets)
+            held_out = read_validation(X_val, y_val, name, data)
+        elif self.early_stopping or self.keep_expert:
+            data, held_out = hold_out(data, self.validation_fraction, seed)
+        experts, embeddings = self._fit_experts(data, experts_seed)
+        trained = self._train(experts, embeddings, data, held_out, seed)
+        self._set_fitted(targets, experts, trained)
+        self.datasets_ = list(data.datasets)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
-        validate_data(self, X if is_row_wise(X) else datasets, skip_check_array=True)
+        validate_data(
+            self, X if is_row_wise(X) else data.datasets, skip_check_array=True
+        )
         return self
 
     def predict(self, X: Any) -> Any:
@@ -519,106 +553,69 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         is_path = isinstance(self.memory, PathLike)
         return check_memory(fspath(self.memory) if is_path else self.memory)
 
-    def _validation_rows(
-        self,
-        X: Any,
-        y: Any,
-        experts: Sequence[Expert],
-        trained_on: dict[str, list[Embedding]],
-        students: Sequence[str],
-    ) -> TrainingRows:
-        """Lay out rows of some of the datasets that are trained on."""
-        check_kinds(X, y)
-        datasets = as_multidataset(X, self._name_of_array())
-        for name in datasets:
-            if name not in trained_on:
-                raise ValueError(
-                    f"X_val has dataset {name!r}, which is not in X; the datasets of "
-                    f"X are {list(trained_on)}."
-                )
-        labels = read_targets(y, datasets).labels
-        embeddings = self._embed(experts, datasets)
-        # Datasets are known to the training by their numbers, so that all have one.
-        nothing = [part[:0] for part in next(iter(embeddings.values()))]
-        return _training_rows(
-            experts,
-            {name: embeddings.get(name, nothing) for name in trained_on},
-            {name: part for name, part in labels.items() if name in students},
-        )
+    def _check_parameters(self) -> None:
+        """Raise before anything is done for what cannot be done."""
+        from . import training  # torch is imported by fit, not before
+
+        params = self.get_params(deep=False)
+        check_parameters(params)
+        training.available_device(self.device)
+        losses_of(params)
+        self._memory()
+
+    def _fit_experts(
+        self, data: TrainingData, seed: int
+    ) -> tuple[list[Expert], dict[str, list[Embedding]]]:
+        """Return fitted experts and what they make of all rows."""
+        if self._goes_on():
+            experts = self._last_experts(data.labels)
+            return experts, self._embed(experts, data.datasets)
+        reserved = list(self.get_params(deep=False))
+        experts = read_experts(self.experts, list(data.labels), reserved)
+        experts = seed_experts(experts, seed)
+        experts = fit_encoders(experts, data.datasets, data.labels, self.n_jobs)
+        embeddings = self._embed(experts, data.datasets)
+        return fit_heads(experts, embeddings, data.labels, data.weights), embeddings
 
     def _train(
         self,
         experts: Sequence[Expert],
         embeddings: dict[str, list[Embedding]],
-        labels: dict[str, Labels],
-        validation: TrainingRows | None,
+        data: TrainingData,
+        held_out: TrainingData | None,
         seed: int,
     ) -> Trained:
         from . import training
 
-        rows = _training_rows(experts, embeddings, labels)
-        names = [e.name for e in experts]
-        tasks = [
-            training.Task(name, list(embeddings).index(name), names.index(name))
-            for name in labels
-        ]
-        sources = training.distillation_sources(self.distill_from, list(embeddings))
-        objective = training.Objective(
-            alpha=self.alpha,
-            beta=self.beta,
-            gamma=self.gamma,
-            student_loss=training.CLASSIFICATION_LOSSES[self.student_loss],
-            teacher_loss=training.CLASSIFICATION_LOSSES[self.teacher_loss],
-            distillation_loss=training.DISTILLATION_LOSSES[self.distillation_loss],
-            temperature=self.temperature,
-            weights=training.distillation_weights(rows.n_rows) * sources,
-        )
-        distils = self.gamma > 0 and sources.any()
-        optimisation = training.Optimisation(
-            distils=partial(training.joint, warmup_epochs=self.warmup_epochs)
-            if distils
-            else training.never,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            decay=self.learning_rate_decay,
-            adjustment_units=self.adjustment_units,
-            adjustment_dropout=self.adjustment_dropout,
-            units_per_class=self.units_per_class,
-            standardize=self.standardize,
-            seed=seed,
-            device=self.device,
-        )
+        params = self.get_params(deep=False)
+        names = list(data.datasets)
+        rows = training_rows(experts, embeddings, data, names)
+        tasks = tasks_of(experts, list(data.labels), names)
+        validation = None
+        if held_out is not None:
+            seen = self._embed(experts, held_out.datasets)
+            validation = training_rows(experts, seen, held_out, names)
+        if self._goes_on():
+            start = training.Weights(**self._weights)
+        else:
+            start = first_weights(params, experts, tasks, rows.widths)
         return training.train(
             rows,
             tasks,
-            self._start(experts, rows, tasks),
-            objective,
-            optimisation,
+            start,
+            objective_of(params, names, rows.sizes),
+            optimisation_of(params, seed),
             validation=validation,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
         )
 
-    def _start(
-        self, experts: Sequence[Expert], rows: TrainingRows, tasks: Sequence[Task]
-    ) -> Weights:
-        """Return the weights from which training starts."""
-        from . import training
-
-        if self._goes_on():
-            last = [self.teachers_[task.name] for task in tasks]
-            return training.Weights(
-                [branch.adjustment for branch in last[0].branches],
-                [self.students_[task.name].linear for task in tasks],
-                [teacher.linear for teacher in last],
-            )
-        heads = [linear_weights(experts[task.expert].head) for task in tasks]
-        teachers = training.first_teachers(heads, tasks, rows.widths)
-        return training.Weights([], heads, teachers)
-
     def _last_experts(self, labels: dict[str, Labels]) -> list[Expert]:
+        if self.teacher_input != self._wired:
+            raise ValueError(
+                f"With warm_start=True teacher_input must be that of the last fit, "
+                f"{self._wired!r}, got {self.teacher_input!r}."
+            )
         if list(labels) != list(self.students_):
             raise ValueError(
                 f"With warm_start=True y must label the datasets of the last fit, "
@@ -633,18 +630,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         return self.warm_start and hasattr(self, "students_")
 
     def _set_fitted(
-        self,
-        targets: Targets,
-        experts: Sequence[Expert],
-        weights: Weights,
+        self, targets: Targets, experts: Sequence[Expert], trained: Trained
     ) -> None:
         """Set all fitted attributes; nothing here can fail halfway."""
         students = [e for e in experts if e.name in targets.labels]
-        branches = [
-            Branch(expert.name, expert.encoder, adjustment)
-            for expert, adjustment in zip(experts, weights.adjustments, strict=True)
-        ]
-        by_name = {branch.name: branch for branch in branches}
         reported = {e.name: targets.reported(e.name, e.head.classes_) for e in students}
         self.classes_ = np.unique(np.concatenate(list(reported.values())))
         self._columns = {
@@ -652,32 +641,14 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             for name, labels in reported.items()
         }
         self._experts = list(experts)
+        self._weights: dict[str, Any] = trained.weights._asdict()
+        self._wired = self.teacher_input
         self.experts_ = {e.name: e.estimator for e in experts}
-        self.students_ = {
-            e.name: DistilledClassifier([by_name[e.name]], head, e.head.classes_)
-            for e, head in zip(students, weights.heads, strict=True)
-        }
-        self.teachers_ = {
-            e.name: DistilledClassifier(branches, teacher, e.head.classes_)
-            for e, teacher in zip(students, weights.teachers, strict=True)
-        }
-
-
-def _training_rows(
-    experts: Sequence[Expert],
-    embeddings: dict[str, list[Embedding]],
-    labels: dict[str, Labels],
-) -> TrainingRows:
-    """Lay out the rows, with labels numbered as the students number them."""
-    from . import training
-
-    classes = {e.name: e.head.classes_ for e in experts if e.name in labels}
-    codes: list[npt.NDArray[np.int64] | None] = []
-    for name in embeddings:
-        if name not in labels:
-            codes.append(None)
-            continue
-        own = labels[name].codes_in(classes[name])
-        # A label that the student does not know is one that it never predicts.
-        codes.append(np.where(own == -2, len(classes[name]), own))
-    return training.stack_rows(list(embeddings.values()), codes)
+        self.kept_experts_ = [
+            e.name
+            for e, no_better in zip(students, trained.no_better, strict=True)
+            if self.keep_expert and no_better
+        ]
+        self.students_, self.teachers_ = distilled_classifiers(
+            experts, trained, list(reported), self.kept_experts_
+        )

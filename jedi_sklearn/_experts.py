@@ -14,12 +14,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ._cache import EmbeddedRows, embed_remembered, embedded_rows
 from ._embed import embed, named_errors
 from ._labels import Labels
 from ._multidataset import MultiDataset, Rows, Table, take_rows
+from ._row_weights import RowWeights
 from ._weights import Linear
 from .encoders import MLPEncoder
 
@@ -347,6 +348,7 @@ def fit_heads(
     experts: Sequence[Expert],
     embeddings: dict[str, list[Embedding]],
     labels: dict[str, Labels],
+    weights: dict[str, RowWeights],
 ) -> list[Expert]:
     """Fit the heads that are not frozen on the labelled rows of their datasets.
 
@@ -360,6 +362,8 @@ def fit_heads(
     labels : dict of str to Labels
         Of the labelled datasets; other experts lend only their features, and
         their heads are left alone.
+    weights : dict of str to RowWeights
+        A head whose ``fit`` takes no ``sample_weight`` is fitted without.
 
     Returns
     -------
@@ -374,20 +378,32 @@ def fit_heads(
         expert
         if expert.name not in labels
         else expert._replace(
-            head=_fit_head(expert, embeddings[expert.name][number], labels[expert.name])
+            head=_fit_head(
+                expert,
+                embeddings[expert.name][number],
+                labels[expert.name],
+                weights[expert.name],
+            )
         )
         for number, expert in enumerate(experts)
     ]
 
 
-def _fit_head(expert: Expert, embedding: Embedding, labels: Labels) -> Any:
+def _fit_head(
+    expert: Expert, embedding: Embedding, labels: Labels, weights: RowWeights
+) -> Any:
     name, head = expert.name, expert.head
     X, y = embedding[labels.labelled], labels.known
+    known = (weights.rows * weights.labels)[labels.labelled]
+    # Without weights a head is fitted as the user would fit it, to the bit.
+    weighted = {} if (known == 1).all() else {"sample_weight": known}
     if head is None:
-        return _default_head(X, y)
+        return _default_head(X, y, weighted)
     if not is_frozen(head):
+        if not has_fit_parameter(head, "sample_weight"):
+            weighted = {}
         with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
-            head = clone(head).fit(X, y)
+            head = clone(head).fit(X, y, **weighted)
     _check_linear(name, head, X)
     check_labels_known(name, head, labels)
     return head
@@ -430,11 +446,14 @@ def check_labels_known(name: str, head: Any, labels: Labels) -> None:
         )
 
 
-def _default_head(X: Embedding, y: npt.NDArray) -> LogisticRegression:
+def _default_head(
+    X: Embedding, y: npt.NDArray, weighted: dict[str, npt.NDArray[np.float64]]
+) -> LogisticRegression:
     # Fitted on standardised embeddings, which converges whatever their scale, and
     # written back in terms of the embeddings themselves.
-    scaler = StandardScaler().fit(X)
-    head = LogisticRegression(max_iter=1000).fit(scaler.transform(X), y)
+    scaler = StandardScaler().fit(X, **weighted)
+    head = LogisticRegression(max_iter=1000)
+    head.fit(scaler.transform(X), y, **weighted)
     head.coef_ = head.coef_ / scaler.scale_
     head.intercept_ = head.intercept_ - head.coef_ @ scaler.mean_
     return head

@@ -413,12 +413,14 @@ def is_row_wise(X: Any) -> bool:
     return isinstance(X, MultiDataset) or not isinstance(X, Mapping)
 
 
-def check_names(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Raise ValueError where y has a dataset that X has not."""
+def check_names(
+    given: Mapping[str, Any], known: Mapping[str, Any], what: str = "y has labels"
+) -> None:
+    """Raise ValueError where something is given for a dataset that X has not."""
     for name in given:
         if name not in known:
             raise ValueError(
-                f"y has labels for dataset {name!r}, which is not in X; the datasets "
+                f"{what} for dataset {name!r}, which is not in X; the datasets "
                 f"of X are {sorted(known)}."
             )
 

@@ -68,14 +68,14 @@ def read_targets(y: Any, datasets: MultiDataset) -> Targets:
     return Targets(labelled, composite)
 
 
-def check_kinds(X: Any, y: Any) -> None:
+def check_kinds(X: Any, y: Any, what: str = "y") -> None:
     """Raise ValueError where X is a dict of datasets and y one array over all rows."""
     if y is None or isinstance(y, Mapping):
         return
     if not is_row_wise(X) and len(X) > 1:
         raise ValueError(
             f"X is a mapping of the datasets {list(X)}, in which rows have no common "
-            "order, but y is not one; give y as a mapping of the same names."
+            f"order, but {what} is not one; give {what} as a mapping of the same names."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -51,6 +51,14 @@ def integer(low: int) -> Accepted:
     return Accepted(holds, f"integers of {low} or more")
 
 
+def or_callable(names: Accepted) -> Accepted:
+    """Accept some names, and callables."""
+    return Accepted(
+        lambda value: callable(value) or names.holds(value),
+        f"{names.text}, and callables",
+    )
+
+
 def _are_names(value: Any) -> bool:
     if not isinstance(value, list | tuple):
         return value is None
@@ -70,30 +78,45 @@ def _is_random_state(value: Any) -> bool:
     return integer(0).holds(value) and value < 2**32
 
 
+_CLASSIFICATION = one_of("cross_entropy", "hinge", "one_vs_rest_hinge", "squared_hinge")
 _ACCEPTED = {
     "alpha": number(0),
     "beta": number(0),
     "gamma": number(0),
-    "teacher_input": one_of("adjusted"),
+    "teacher_input": one_of("adjusted", "base", "predictions", "adjusted+predictions"),
+    "teacher_start": one_of("expert", "random"),
     "distill_from": Accepted(
         lambda v: v in ("all", "own") if isinstance(v, str) else _are_names(v),
         "'all', 'own', lists of names of datasets, and None",
     ),
-    "student_loss": one_of("cross_entropy", "hinge"),
-    "teacher_loss": one_of("cross_entropy", "hinge"),
-    "distillation_loss": one_of("cross_entropy", "kl", "mse"),
+    "student_loss": or_callable(_CLASSIFICATION),
+    "teacher_loss": or_callable(_CLASSIFICATION),
+    "distillation_loss": or_callable(one_of("cross_entropy", "kl", "mse")),
     "temperature": number(0, open_low=True),
+    "target_dropout": one_of(True, False),
+    "target_gradient": one_of(True, False),
+    "class_weight": Accepted(
+        lambda v: v is None or isinstance(v, Mapping) or v == "balanced",
+        "None, 'balanced' and mappings",
+    ),
     "adjustment_units": integer(1),
     "adjustment_dropout": number(0, 1),
     "units_per_class": number(0, open_low=True),
     "standardize": one_of(True, False),
-    "schedule": one_of("joint"),
+    "schedule": one_of("joint", "alternating"),
+    "n_rounds": integer(1),
+    "restart_rounds": one_of(True, False),
     "warmup_epochs": integer(0),
     "max_epochs": integer(0),
     "batch_size": integer(1),
+    "labelled_share": number(0, 1),
     "learning_rate": number(0, open_low=True),
     "learning_rate_decay": one_of("cosine", "constant"),
     "weight_decay": number(0),
+    "early_stopping": one_of(True, False),
+    "n_iter_no_change": integer(1),
+    "keep_expert": one_of(True, False),
+    "validation_fraction": number(0, 1, open_low=True),
     "n_jobs": Accepted(
         lambda v: v is None or (integer(-(2**31)).holds(v) and v != 0),
         "integers but 0, and None",

@@ -37,3 +37,11 @@ class Adjustment(NamedTuple):
         # SiLU written with tanh, which does not overflow where exp(-x) would.
         hidden = hidden * (0.5 * (1.0 + np.tanh(0.5 * hidden)))
         return embedding + self.up(hidden)
+
+
+def unadjusted(width: int) -> Adjustment:
+    """Return the adjustment that changes nothing: it has no hidden unit."""
+    return Adjustment(
+        Linear(np.zeros((0, width), np.float32), np.zeros(0, np.float32)),
+        Linear(np.zeros((width, 0), np.float32), np.zeros(width, np.float32)),
+    )

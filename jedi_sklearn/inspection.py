@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.stats import t
 from sklearn.utils.validation import check_is_fitted
+
+from .metrics import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["TrainingCurvesDisplay"]
+__all__ = ["EvaluationDisplay", "TrainingCurvesDisplay"]
+
+
+class _Style(NamedTuple):
+    color: str
+    line: str
+    marker: str
+
+
+# A model looks the same in every display, whichever others are drawn beside it.
+_STYLES = {
+    "expert": _Style("C0", "--", "o"),
+    "student": _Style("C1", "-", "s"),
+    "teacher": _Style("C2", "-", "^"),
+}
+
+# The columns of evaluate's table and how an axis calls them.
+_METRICS = {
+    "accuracy": "accuracy",
+    "top_5_accuracy": "top-5 accuracy",
+    "mean_average_precision": "mean average precision",
+}
+
+# Inches; a panel of curves is as wide as high.
+_PANEL_HEIGHT = 3.2
+
+# Names of datasets with more characters than this are written aslant.
+_LONG_NAME = 12
 
 
 class TrainingCurvesDisplay:
@@ -99,14 +131,8 @@ class TrainingCurvesDisplay:
             If there is not one of `axes` for each dataset.
         """
         datasets = self.curves.columns.unique("dataset")
-        if axes is None:
-            axes = _new_axes(len(datasets))
-        axes = np.asarray(axes, dtype=object).ravel()
-        if len(axes) != len(datasets):
-            raise ValueError(
-                f"axes has {len(axes)} panels; one is needed for each of "
-                f"{list(datasets)}."
-            )
+        needed = f"one is needed for each of {list(datasets)}"
+        axes = _as_panels(axes, len(datasets), needed)
         for dataset, panel in zip(datasets, axes, strict=True):
             self._plot_dataset(dataset, panel)
         axes[0].set_ylabel("accuracy")
@@ -116,18 +142,301 @@ class TrainingCurvesDisplay:
         return self
 
     def _plot_dataset(self, dataset: str, panel: Axes) -> None:
-        styles = {"expert": "--", "student": "-", "teacher": "-"}
-        for model, style in styles.items():
+        for model, style in _STYLES.items():
             if (model, dataset) in self.curves:
                 curve = self.curves[model, dataset]
-                panel.plot(curve.index, curve, style, label=model)
+                panel.plot(
+                    curve.index, curve, style.line, color=style.color, label=model
+                )
         panel.set(title=dataset, xlabel="epoch")
 
 
-def _new_axes(n_panels: int) -> Any:
+class EvaluationDisplay:
+    """Expert, student and teacher on every dataset, Table 2 of the paper as a figure.
+
+    Use :meth:`from_estimator` or :meth:`from_tables` to make one.
+
+    Parameters
+    ----------
+    scores : DataFrame of shape (n_datasets * n_models, n_runs)
+        Index (dataset, model), the models being some of expert, student and teacher;
+        one column of scores for each run, such as one for each seed.
+    metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
+        What the scores are.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes of shape (1,)
+        One panel with all datasets.
+    figure_ : Figure
+
+    Notes
+    -----
+    With n >= 2 runs, a bar is the 95 % interval of a mean over runs that are
+    independent and normally distributed, ``mean +- t(0.975, n - 1) * std / sqrt(n)``.
+    It is that of one model. Where two models' scores come from the same runs, the
+    interval of their difference is another, and often narrower. A model that has no
+    score (NaN) on a dataset in some run has no point there.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from jedi_sklearn import JEDIClassifier, evaluate
+    >>> from jedi_sklearn.inspection import EvaluationDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X, y = {"iris": X}, {"iris": y}
+    >>> clf = JEDIClassifier(max_epochs=5, random_state=0).fit(X, y)
+    >>> display = EvaluationDisplay.from_estimator(clf, X, y)
+    >>> display.axes_[0].get_ylabel()
+    'accuracy'
+
+    The mean over seeds, with an interval:
+
+    >>> tables = [
+    ...     evaluate(clf.set_params(random_state=seed).fit(X, y), X, y)
+    ...     for seed in range(3)
+    ... ]
+    >>> display = EvaluationDisplay.from_tables(tables)
+    >>> display.scores.shape
+    (3, 3)
+    """
+
+    def __init__(self, scores: pd.DataFrame, *, metric: str = "accuracy") -> None:
+        self.scores = scores
+        self.metric = metric
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        metric: str = "accuracy",
+        axes: Any = None,
+    ) -> Self:
+        """Score a fitted estimator and draw the scores.
+
+        Parameters
+        ----------
+        estimator : JEDIClassifier
+            Fitted.
+        X : mapping, MultiDataset, DataFrame or array-like
+        y : mapping, MultiTarget or array-like of shape (n_samples,)
+            Unlabelled rows are left out.
+        metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
+        axes : Axes or sequence of one Axes, optional
+            By default a new figure is made.
+
+        Returns
+        -------
+        display : EvaluationDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If there is no such metric, `axes` is not one, or
+            :func:`jedi_sklearn.metrics.evaluate` does not accept X and y.
+        """
+        _metric_label(metric)  # Scoring takes time.
+        table = evaluate(estimator, X, y)
+        return cls.from_tables([table], metric=metric, axes=axes)
+
+    @classmethod
+    def from_tables(
+        cls, tables: Any, *, metric: str = "accuracy", axes: Any = None
+    ) -> Self:
+        """Draw the mean of several tables, with its 95 % interval.
+
+        Parameters
+        ----------
+        tables : sequence of DataFrame
+            As :func:`jedi_sklearn.metrics.evaluate` returns them, one for each run,
+            with the same datasets and models in all. A single one is drawn without
+            an interval.
+        metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
+        axes : Axes or sequence of one Axes, optional
+            By default a new figure is made.
+
+        Returns
+        -------
+        display : EvaluationDisplay
+
+        Raises
+        ------
+        TypeError
+            If `tables` is not a sequence of DataFrames.
+        ValueError
+            If there is no such metric, no table, a table that is none of evaluate's,
+            or one that differs from the first in its datasets or models, or if
+            `axes` is not one.
+        """
+        _metric_label(metric)
+        runs = [table[metric] for table in _check_tables(tables, metric)]
+        scores = pd.concat(
+            [run.reindex(runs[0].index) for run in runs],
+            axis=1,
+            keys=pd.RangeIndex(len(runs), name="run"),
+        )
+        return cls(scores, metric=metric).plot(axes=axes)
+
+    def plot(self, *, axes: Any = None) -> Self:
+        """Draw the scores.
+
+        Parameters
+        ----------
+        axes : Axes or sequence of one Axes, optional
+            By default a new figure is made.
+
+        Returns
+        -------
+        self : EvaluationDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no such metric, or `axes` is not one.
+        """
+        label = _metric_label(self.metric)
+        datasets = self.scores.index.unique("dataset")
+        width = 1.5 + max(2.5, len(datasets))
+        axes = _as_panels(axes, 1, "one is needed", width=width)
+        panel = axes[0]
+        self._plot_models(datasets, panel)
+        is_long = max(len(str(name)) for name in datasets) > _LONG_NAME
+        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        panel.set_xticks(
+            np.arange(len(datasets)), list(datasets), **(slant if is_long else {})
+        )
+        panel.set_xlim(-0.5, len(datasets) - 0.5)
+        panel.set(xlabel="dataset", ylabel=label)
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+        self._plot_legend(panel)
+        self.axes_ = axes
+        self.figure_ = panel.figure
+        return self
+
+    def _plot_models(self, datasets: pd.Index, panel: Axes) -> None:
+        values = self.scores.to_numpy(dtype=np.float64)
+        drawn = pd.DataFrame({"mean": values.mean(axis=1)}, index=self.scores.index)
+        if values.shape[1] > 1:
+            drawn["bar"] = _half_interval(values)
+        models = [m for m in _STYLES if m in self.scores.index.unique("model")]
+        for place, model in enumerate(models):
+            style = _STYLES[model]
+            rows = drawn.xs(model, level="model").reindex(datasets)
+            panel.errorbar(
+                np.arange(len(datasets)) + 0.2 * (place - (len(models) - 1) / 2),
+                rows["mean"],
+                yerr=rows.get("bar"),
+                fmt=style.marker,
+                markersize=5,
+                color=style.color,
+                capsize=3,
+                label=model,
+            )
+
+    def _plot_legend(self, panel: Axes) -> None:
+        n_runs = self.scores.shape[1]
+        # Above the panel, where it hides no point.
+        panel.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=len(_STYLES),
+            frameon=False,
+            title=f"mean of {n_runs} runs, 95 % interval" if n_runs > 1 else None,
+        )
+
+
+def _metric_label(metric: Any) -> str:
+    if not isinstance(metric, str) or metric not in _METRICS:
+        raise ValueError(
+            f"There is no metric {metric!r}; it must be one of {list(_METRICS)}."
+        )
+    return _METRICS[metric]
+
+
+def _check_tables(tables: Any, metric: str) -> list[pd.DataFrame]:
+    """Return tables that have the same datasets, the same models, and the metric."""
+    if isinstance(tables, pd.DataFrame) or not isinstance(tables, Iterable):
+        raise TypeError(
+            "tables must be a sequence of tables as jedi_sklearn.metrics.evaluate "
+            f"returns them, got {type(tables)}; a single table goes into a list."
+        )
+    tables = list(tables)
+    if not tables:
+        raise ValueError("tables is empty; it must have at least one table.")
+    for number, table in enumerate(tables):
+        _check_table(f"tables[{number}]", table, metric)
+        differing = tables[0].index.symmetric_difference(table.index, sort=False)
+        if len(differing):
+            raise ValueError(
+                f"tables[0] and tables[{number}] must have the same datasets and "
+                f"models; one of them alone has {list(differing)}."
+            )
+    return tables
+
+
+def _check_table(name: str, table: Any, metric: str) -> None:
+    """Raise an error unless the table is as evaluate returns it."""
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"{name} must be a DataFrame as jedi_sklearn.metrics.evaluate returns it, "
+            f"got {type(table)}."
+        )
+    index = table.index
+    if list(index.names) != ["dataset", "model"] or not len(index):
+        raise ValueError(
+            f"{name} must have rows with the index ['dataset', 'model'], got "
+            f"{len(index)} rows with the index {list(index.names)}."
+        )
+    unknown = index.unique("model").difference(list(_STYLES), sort=False)
+    if len(unknown):
+        raise ValueError(
+            f"{name} has the models {list(unknown)}; they must be of {list(_STYLES)}."
+        )
+    if not index.is_unique:
+        raise ValueError(
+            f"{name} has several rows for each of "
+            f"{list(index[index.duplicated()].unique())}; one table is of one run."
+        )
+    if metric not in table or not pd.api.types.is_numeric_dtype(table[metric]):
+        raise ValueError(
+            f"{name} must have a column {metric!r} of numbers, got the columns "
+            f"{table.dtypes.astype(str).to_dict()}."
+        )
+
+
+def _half_interval(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return half the 95 % t interval of each row's mean."""
+    n = values.shape[1]
+    error = values.std(axis=1, ddof=1) / np.sqrt(n)
+    return np.asarray(t.ppf(0.975, n - 1) * error)
+
+
+def _as_panels(
+    axes: Any, n_panels: int, needed: str, *, width: float = _PANEL_HEIGHT
+) -> npt.NDArray[np.object_]:
+    """Return the given axes, or new ones `width` inches wide, as a flat array."""
+    if axes is None:
+        axes = _new_axes(n_panels, width)
+    panels = np.asarray(axes, dtype=object).ravel()
+    if len(panels) != n_panels:
+        raise ValueError(f"axes has {len(panels)} panels; {needed}.")
+    return panels
+
+
+def _new_axes(n_panels: int, width: float) -> Any:
     import matplotlib.pyplot as plt
 
     _, axes = plt.subplots(
-        1, n_panels, figsize=(3.2 * n_panels, 3.2), layout="constrained", squeeze=False
+        1,
+        n_panels,
+        figsize=(width * n_panels, _PANEL_HEIGHT),
+        layout="constrained",
+        squeeze=False,
     )
     return axes

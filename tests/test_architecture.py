@@ -19,7 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "jedi_sklearn"
 
 # Modules that import nothing of the package, so that any other may import them.
-LEAVES = {"_embed", "_labels", "_paper", "_validation", "_version", "_weights"}
+LEAVES = {
+    "_embed",
+    "_labels",
+    "_paper",
+    "_row_weights",
+    "_validation",
+    "_version",
+    "_weights",
+}
 
 # Module -> what it may import besides the leaves. A name stands for the module and for
 # everything below it, except that where the modules of a folder have rows of their own,
@@ -37,14 +45,17 @@ ALLOWED: dict[str, set[str]] = {
         "preprocessing",
     },
     "_classifier": {
-        "_distilled",
         "_experts",
+        "_joint",
         "_multidataset",
         "_targets",
+        "_training_data",
         "embeddings",
         "metrics",
         "training",
     },
+    "_joint": {"_distilled", "_experts", "_training_data", "training"},
+    "_training_data": {"_multidataset", "_targets"},
     "_experts": {"_cache", "_multidataset", "embeddings", "encoders"},
     "_distilled": set(),
     "_cache": {"_multidataset"},
@@ -74,6 +85,7 @@ ALLOWED: dict[str, set[str]] = {
         "training.scaling",
         "training.schedules",
         "training.scoring",
+        "training.stopping",
     },
     "training.net": {
         "training.batches",
@@ -86,6 +98,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.losses": {"training.batches"},
     "training.networks": {"training.batches"},
     "training.scoring": {"training.batches"},
+    "training.stopping": {"training.scoring"},
     "training.scaling": {"training.networks"},
     "training.batches": set(),
     "training.history": set(),

@@ -10,7 +10,21 @@ from sklearn.utils.estimator_checks import (
 from jedi_sklearn import JEDIClassifier
 
 
-@parametrize_with_checks([JEDIClassifier()])
+# The other losses that are minimised in shuffled batches, such as SGDClassifier's, fail
+# these in scikit-learn, too. What holds instead is in test_weights.py: exactly for
+# weight 0, and for repeated rows where a batch holds all of them.
+NOT_TO_THE_DIGIT = dict.fromkeys(
+    [
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    ],
+    "a row of weight 2 is drawn once, with a dropout mask of its own, not twice",
+)
+
+
+@parametrize_with_checks(
+    [JEDIClassifier()], expected_failed_checks=lambda estimator: NOT_TO_THE_DIGIT
+)
 def test_sklearn_compatible(estimator, check):
     check(estimator)
 

@@ -2,14 +2,14 @@
 
 from .batches import TrainingRows, stack_rows
 from .losses import (
-    CLASSIFICATION_LOSSES,
-    DISTILLATION_LOSSES,
     Objective,
+    classification_loss,
+    distillation_loss,
     distillation_sources,
     distillation_weights,
 )
-from .networks import Task, Weights, first_teachers
-from .schedules import joint, never
+from .networks import Task, Weights, Wiring, first_teachers, on_embeddings
+from .schedules import alternating, joint
 from .train import (
     Optimisation,
     Trained,
@@ -18,20 +18,22 @@ from .train import (
 )
 
 __all__ = [
-    "CLASSIFICATION_LOSSES",
-    "DISTILLATION_LOSSES",
     "Objective",
     "Optimisation",
     "Task",
     "Trained",
     "TrainingRows",
     "Weights",
+    "Wiring",
+    "alternating",
     "available_device",
+    "classification_loss",
+    "distillation_loss",
     "distillation_sources",
     "distillation_weights",
     "first_teachers",
     "joint",
-    "never",
+    "on_embeddings",
     "stack_rows",
     "train",
 ]

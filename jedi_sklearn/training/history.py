@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 TERMS = (
@@ -19,45 +18,35 @@ VALIDATION = ("val_expert_accuracy", "val_student_accuracy", "val_teacher_accura
 
 
 def history_frame(
-    epochs: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    n_labelled: Sequence[int],
-    n_rows: int,
+    epochs: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> pd.DataFrame:
     """Return one row an epoch, one column for each quantity and dataset.
 
     Parameters
     ----------
     epochs : sequence of mapping
-        As the net recorded them: ``train_loss``, ``terms`` (sums over the rows, one
+        As the net recorded them: ``train_loss``, ``terms`` (means over the rows, one
         row for each of `TERMS`) and maybe those of `VALIDATION`. An epoch that was
         interrupted lacks some, and is left out.
     names : sequence of str
         The students' datasets.
-    n_labelled : sequence of int
-        Number of labelled rows of each.
-    n_rows : int
-        Number of rows of all datasets.
 
     Returns
     -------
     history : DataFrame
         Index ``epoch``, from 1; columns (quantity, dataset). Losses and accuracies
-        are means over the labelled rows, the distillation loss, with the weights
-        of Eq. (2), over all rows.
+        are means over the labelled rows, by their weights, the distillation loss,
+        with the weights of Eq. (2), over all rows.
     """
     scored = any(VALIDATION[0] in epoch for epoch in epochs)
     recorded = {"train_loss", "terms", *(VALIDATION if scored else ())}
     epochs = [epoch for epoch in epochs if recorded <= epoch.keys()]
-    sizes = np.array(n_labelled, dtype=np.float64)
-    divisors = np.array([sizes, sizes, np.full_like(sizes, n_rows), sizes, sizes])
     columns: dict[tuple[str, str], list[float]] = {
         ("loss", "all"): [epoch["train_loss"] for epoch in epochs]
     }
-    tables = [np.asarray(epoch["terms"]) / divisors for epoch in epochs]
     for i, quantity in enumerate(TERMS):
         for k, name in enumerate(names):
-            columns[quantity, name] = [table[i, k] for table in tables]
+            columns[quantity, name] = [epoch["terms"][i][k] for epoch in epochs]
     for quantity in VALIDATION if scored else ():
         for k, name in enumerate(names):
             columns[quantity, name] = [epoch[quantity][k] for epoch in epochs]

@@ -7,7 +7,7 @@ weighs them stands in `joint_loss`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,29 @@ def hinge(scores: Tensor, labels: Tensor) -> Tensor:
     own = scores.gather(1, labels[:, None])
     others = scores.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
     return F.relu(1.0 + others - own.squeeze(1))
+
+
+def one_vs_rest_hinge(scores: Tensor, labels: Tensor) -> Tensor:
+    """Sum over the classes of the binary hinge, (n_rows,).
+
+    The own class is wanted above 1 and each other below -1, as by
+    ``SGDClassifier(loss="hinge")``.
+    """
+    return _one_vs_rest_violations(scores, labels).sum(dim=1)
+
+
+def squared_hinge(scores: Tensor, labels: Tensor) -> Tensor:
+    """Sum over the classes of the squared binary hinge, (n_rows,).
+
+    That of :class:`sklearn.svm.LinearSVC`.
+    """
+    return _one_vs_rest_violations(scores, labels).square().sum(dim=1)
+
+
+def _one_vs_rest_violations(scores: Tensor, labels: Tensor) -> Tensor:
+    signs = -torch.ones_like(scores)
+    signs.scatter_(1, labels[:, None], 1.0)
+    return F.relu(1.0 - signs * scores)
 
 
 def soft_cross_entropy(scores: Tensor, targets: Tensor, temperature: float) -> Tensor:
@@ -67,6 +90,8 @@ DistillationLoss = Callable[[Tensor, Tensor, float], Tensor]
 CLASSIFICATION_LOSSES: dict[str, ClassificationLoss] = {
     "cross_entropy": cross_entropy,
     "hinge": hinge,
+    "one_vs_rest_hinge": one_vs_rest_hinge,
+    "squared_hinge": squared_hinge,
 }
 DISTILLATION_LOSSES: dict[str, DistillationLoss] = {
     "cross_entropy": soft_cross_entropy,
@@ -75,11 +100,61 @@ DISTILLATION_LOSSES: dict[str, DistillationLoss] = {
 }
 
 
-def distillation_weights(n_rows: Sequence[int]) -> npt.NDArray[np.float64]:
+def classification_loss(
+    parameter: str, loss: str | ClassificationLoss
+) -> ClassificationLoss:
+    """Return the loss of a name, or a user's own after a trial of it.
+
+    Raises
+    ------
+    ValueError
+        If the trial fails or does not give one value a row.
+    """
+    if isinstance(loss, str):
+        return CLASSIFICATION_LOSSES[loss]
+    return _tried(parameter, loss, torch.tensor([0, 1]))
+
+
+def distillation_loss(parameter: str, loss: str | DistillationLoss) -> DistillationLoss:
+    """Return the loss of a name, or a user's own after a trial of it.
+
+    Raises
+    ------
+    ValueError
+        If the trial fails or does not give one value a row.
+    """
+    if isinstance(loss, str):
+        return DISTILLATION_LOSSES[loss]
+    return _tried(parameter, loss, torch.zeros(2, 3), 1.0)
+
+
+def _tried(parameter: str, loss: Callable[..., Tensor], *given: Any) -> Any:
+    """Return a user's loss if it takes scores and returns one value a row."""
+    try:
+        values = loss(torch.zeros(2, 3, requires_grad=True), *given)
+    except Exception as error:
+        raise ValueError(
+            f"{parameter}={loss!r} failed on scores of shape (2, 3): {error}"
+        ) from error
+    if getattr(values, "shape", None) != (2,):
+        got = f"shape {tuple(values.shape)}" if hasattr(values, "shape") else values
+        raise ValueError(
+            f"{parameter}={loss!r} returned {got} for scores of shape (2, 3); a loss "
+            "must return one value for each row, a tensor of shape (2,)."
+        )
+    return loss
+
+
+def distillation_weights(sizes: Sequence[float]) -> npt.NDArray[np.float64]:
     """Return the weights of Eq. (2), of shape (n_datasets, n_datasets).
 
     Row i holds the weights of a sample of dataset i, column j those of student j:
     1 where i = j, else the share of dataset j in all rows.
+
+    Parameters
+    ----------
+    sizes : sequence of float
+        Number of rows of each dataset, or the sum of their weights.
 
     Examples
     --------
@@ -87,8 +162,8 @@ def distillation_weights(n_rows: Sequence[int]) -> npt.NDArray[np.float64]:
     array([[1.  , 0.75],
            [0.25, 1.  ]])
     """
-    sizes = np.asarray(n_rows, dtype=np.float64)
-    weights = np.tile(sizes / sizes.sum(), (len(sizes), 1))
+    shares = np.asarray(sizes, dtype=np.float64) / np.sum(sizes)
+    weights = np.tile(shares, (len(shares), 1))
     np.fill_diagonal(weights, 1.0)
     return weights
 
@@ -132,9 +207,9 @@ class Objective(NamedTuple):
     alpha, beta, gamma : float
         Weights of the three terms.
     student_loss, teacher_loss : callable
-        One of `CLASSIFICATION_LOSSES`.
+        Scores (n_rows, n_classes) and class numbers (n_rows,) to one value a row.
     distillation_loss : callable
-        One of `DISTILLATION_LOSSES`.
+        Scores of students, those of teachers and the temperature to one value a row.
     temperature : float
     weights : ndarray of shape (n_datasets, n_datasets)
         Weights of Eq. (2), see `distillation_weights`; zero where a student does
@@ -149,6 +224,11 @@ class Objective(NamedTuple):
     distillation_loss: DistillationLoss
     temperature: float
     weights: npt.NDArray[np.float64]
+
+    @property
+    def distils(self) -> bool:
+        """Whether there is a third term."""
+        return self.gamma > 0 and bool(self.weights.any())
 
 
 def joint_loss(
@@ -170,18 +250,17 @@ def joint_loss(
     loss : Tensor of shape ()
         Mean over the rows of the batch of Eq. (1).
     terms : Tensor of shape (3, n_students)
-        Sums over the rows of the three terms for each student, before they are
-        weighed by alpha, beta and gamma; without gradient.
+        Sums over the rows, by their weights, of the three terms for each student,
+        before they are weighed by alpha, beta and gamma; without gradient.
     """
     student, teacher = [], []
     for k, i in enumerate(datasets):
         own = scores.students[k]
         if scores.targets is not None:
             own = own[batch.labelled[i]]
-        student.append(objective.student_loss(own, batch.labels[i]).sum())
-        teacher.append(
-            objective.teacher_loss(scores.teachers[k], batch.labels[i]).sum()
-        )
+        labels, weights = batch.labels[i], batch.label_weights[i]
+        student.append(weights @ objective.student_loss(own, labels))
+        teacher.append(weights @ objective.teacher_loss(scores.teachers[k], labels))
     supervised = torch.stack([torch.stack(student), torch.stack(teacher)])
     distillation = torch.zeros_like(supervised[0])
     if scores.targets is not None:
@@ -199,7 +278,7 @@ def _distillation(
     assert scores.targets is not None
     counts = [rows.stop - rows.start for rows in batch.rows]
     weights = torch.from_numpy(np.repeat(objective.weights, counts, axis=0))
-    weights = weights.to(scores.students[0])
+    weights = weights.to(scores.students[0]) * batch.weights[:, None]
     return torch.stack(
         [
             weights[:, i]

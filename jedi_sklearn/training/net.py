@@ -28,7 +28,8 @@ class JointNet(NeuralNet):
     criterion : callable
         Returns the `Objective`.
     distils : callable
-        Says of an epoch's number whether students learn from teachers in it.
+        Says of an epoch's number whether students learn from teachers in it, the
+        first being 1.
     **kwargs
         Further parameters of :class:`skorch.NeuralNet`.
     """
@@ -65,6 +66,7 @@ class JointNet(NeuralNet):
             "loss": loss,
             "y_pred": scores,
             "terms": torch.cat([terms, _n_correct(scores, batch, datasets)]),
+            "sizes": _sizes(batch, datasets),
         }
 
     def run_single_epoch(
@@ -79,18 +81,21 @@ class JointNet(NeuralNet):
             return
         # Once an epoch: it walks through all modules.
         self._set_training(training)
-        total = torch.zeros((), device=self.device, dtype=torch.float64)
-        loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        terms, sizes, loss, n_rows = torch.zeros(
+            4, device=self.device, dtype=torch.float64
+        )
         for batch in iterator:
             self.history.new_batch()  # for callbacks that note something of it
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            total = total + step["terms"]
-            loss += step["loss"].detach() * len(batch.features)
+            terms = terms + step["terms"]
+            sizes = sizes + step["sizes"]
+            loss = loss + step["loss"].detach() * len(batch.features)
+            n_rows = n_rows + len(batch.features)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record("train_loss", loss.item() / len(iterator.features))
+        self.history.record("train_loss", (loss / n_rows).item())
         # Plain numbers: skorch writes histories as JSON.
-        self.history.record("terms", total.tolist())
+        self.history.record("terms", (terms / sizes).tolist())
 
 
 @torch.no_grad()
@@ -111,3 +116,15 @@ def _n_correct(scores: Scores, batch: Batch, datasets: list[int]) -> Tensor:
             )
         )
     return torch.stack(counts, dim=1)
+
+
+def _sizes(batch: Batch, datasets: list[int]) -> Tensor:
+    """Return what the sums of a step are sums over, (5, n_students).
+
+    Weights of labelled rows for the first two terms, weights of all rows for the
+    third, numbers of labelled rows for what is counted.
+    """
+    labelled = torch.stack([batch.label_weights[i].sum() for i in datasets])
+    everything = batch.weights.sum().expand_as(labelled)
+    counts = labelled.new_tensor([len(batch.labels[i]) for i in datasets])
+    return torch.stack([labelled, labelled, everything, counts, counts])

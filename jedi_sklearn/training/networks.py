@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -55,6 +55,56 @@ class AdjustmentNet(nn.Module):
         return self.up(F.silu(self.down(embedding)))
 
 
+class Wiring(NamedTuple):
+    """What teachers see, and what students see of their teachers.
+
+    Attributes
+    ----------
+    base, adjusted, predictions : bool
+        Whether a teacher sees the embeddings before or after their adjustment, and
+        the scores that all students give (section 5.1). Base and adjusted exclude
+        each other.
+    target_dropout : bool
+        Whether targets are taken under dropout.
+    target_gradient : bool
+        Whether the distillation also moves the teachers towards the students.
+    fixed_targets : bool
+        Whether targets are those of the first weights: the teachers are not trained
+        and see the students as these were at the start (section 3.1).
+    """
+
+    base: bool = False
+    adjusted: bool = True
+    predictions: bool = False
+    target_dropout: bool = False
+    target_gradient: bool = False
+    fixed_targets: bool = False
+
+    @classmethod
+    def of(cls, teacher_input: str, **targets: bool) -> Self:
+        """Return the wiring for a ``teacher_input`` of `JEDIClassifier`."""
+        seen = teacher_input.split("+")
+        return cls("base" in seen, "adjusted" in seen, "predictions" in seen, **targets)
+
+
+class Dropout(NamedTuple):
+    """Rates of dropout, and the source of its masks.
+
+    Attributes
+    ----------
+    adjustment : float
+        On what the adjustments add.
+    units_per_class : float
+        The k of Eq. (4), which gives the rate of each teacher's input.
+    generator : torch.Generator
+        On the device of the network.
+    """
+
+    adjustment: float
+    units_per_class: float
+    generator: torch.Generator
+
+
 class JointNetwork(nn.Module):
     """Students and teachers on the embeddings of all experts, Fig. 1.
 
@@ -64,34 +114,42 @@ class JointNetwork(nn.Module):
         Where training starts; the widths of the adjustments add up to n_features.
     tasks : sequence of Task
         In the order of the heads and teachers of the weights.
-    adjustment_dropout : float
-    units_per_class : float
-        The k of Eq. (4), which gives the dropout of each teacher's input.
-    generator : torch.Generator
-        Source of the dropout masks, on the device of the network.
+    dropout : Dropout
+    wiring : Wiring, optional
+        By default teachers see the adjusted embeddings.
     """
 
     def __init__(
         self,
         weights: Weights,
         tasks: Sequence[Task],
-        adjustment_dropout: float,
-        units_per_class: float,
-        generator: torch.Generator,
+        dropout: Dropout,
+        wiring: Wiring | None = None,
     ) -> None:
         super().__init__()
         self.widths = [len(weights_.up.intercept) for weights_ in weights.adjustments]
         self.datasets = [task.dataset for task in tasks]
         self.experts = [task.expert for task in tasks]
-        self.adjustment_dropout = adjustment_dropout
+        self.wiring = wiring or Wiring()
+        self.dropout = dropout
         self.teacher_dropout = [
-            teacher_dropout(len(t.coef), t.coef.shape[1], units_per_class)
+            teacher_dropout(len(t.coef), t.coef.shape[1], dropout.units_per_class)
             for t in weights.teachers
         ]
-        self.generator = generator
         self.adjustments = nn.ModuleList(map(AdjustmentNet, weights.adjustments))
         self.heads = nn.ModuleList(map(_from_numpy, weights.heads))
         self.teachers = nn.ModuleList(map(_from_numpy, weights.teachers))
+        if self.wiring.fixed_targets:
+            moving = self.wiring._replace(fixed_targets=False)
+            self.first = JointNetwork(weights, tasks, dropout, moving)
+            self.first.requires_grad_(False)
+
+    def train_only(self, *, students: bool, teachers: bool) -> Self:
+        """Fix all weights but those of the students or the teachers, or of both."""
+        self.adjustments.requires_grad_(students)
+        self.heads.requires_grad_(students)
+        self.teachers.requires_grad_(teachers)
+        return self
 
     def forward(self, batch: Batch, distil: bool = True) -> Scores:
         """Return the scores that the loss of the batch needs.
@@ -106,11 +164,11 @@ class JointNetwork(nn.Module):
         bases = batch.features.split(self.widths, dim=1)
         changes = [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
         adjusted = [
-            base + self._dropout(change, self.adjustment_dropout)
+            base + self._drop(change, self.dropout.adjustment)
             for base, change in zip(bases, changes, strict=True)
         ]
         own_rows = [batch.labelled[dataset] for dataset in self.datasets]
-        joint = torch.cat(adjusted, dim=1)
+        joint = self._teacher_input(batch.features, adjusted)
         return Scores(
             students=[
                 head(adjusted[expert] if distil else adjusted[expert][own])
@@ -119,26 +177,61 @@ class JointNetwork(nn.Module):
                 )
             ],
             teachers=[
-                teacher(self._dropout(joint[own], p))
+                teacher(self._drop(joint[own], p))
                 for teacher, own, p in zip(
                     self.teachers, own_rows, self.teacher_dropout, strict=True
                 )
             ],
-            targets=self._targets(batch.features, changes) if distil else None,
+            targets=self._targets(batch.features, changes, joint) if distil else None,
         )
 
+    def _teacher_input(self, features: Tensor, adjusted: list[Tensor]) -> Tensor:
+        """Return what every teacher sees, of shape (n_rows, n_inputs)."""
+        parts = [features] if self.wiring.base else []
+        if self.wiring.adjusted:
+            parts = adjusted
+        if self.wiring.predictions:
+            parts = parts + [
+                head(adjusted[expert])
+                for head, expert in zip(self.heads, self.experts, strict=True)
+            ]
+        return torch.cat(parts, dim=1)
+
+    def _targets(
+        self, features: Tensor, changes: list[Tensor], joint: Tensor
+    ) -> list[Tensor]:
+        """Return what the teachers say of all rows, for the students to learn."""
+        if self.wiring.fixed_targets:
+            return self.first.targets(features)
+        with torch.set_grad_enabled(self.wiring.target_gradient):
+            if self.wiring.target_dropout:
+                return [
+                    teacher(self._drop(joint, p))
+                    for teacher, p in zip(
+                        self.teachers, self.teacher_dropout, strict=True
+                    )
+                ]
+            return self._clean_scores(features, changes)
+
     @torch.no_grad()
-    def _targets(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
+    def targets(self, features: Tensor) -> list[Tensor]:
+        """Return the teachers' scores of all rows, without dropout."""
+        bases = features.split(self.widths, dim=1)
+        changes = [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
+        return self._clean_scores(features, changes)
+
+    def _clean_scores(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
         # Without dropout: Eq. (4) keeps so few inputs that a target taken under
         # it would be mostly noise.
-        clean = features + torch.cat(changes, dim=1)
-        return [teacher(clean) for teacher in self.teachers]
+        clean = list((features + torch.cat(changes, dim=1)).split(self.widths, dim=1))
+        joint = self._teacher_input(features, clean)
+        return [teacher(joint) for teacher in self.teachers]
 
-    def _dropout(self, x: Tensor, p: float) -> Tensor:
+    def _drop(self, x: Tensor, p: float) -> Tensor:
         # torch's own dropout draws from the global random state.
         if not self.training or p == 0.0:
             return x
-        kept = torch.empty_like(x).bernoulli_(1.0 - p, generator=self.generator)
+        kept = torch.empty_like(x).bernoulli_(1.0 - p, generator=self.dropout.generator)
         return x * kept.div_(1.0 - p)
 
 
@@ -183,11 +276,16 @@ def first_adjustments(
 
 
 def first_teachers(
-    heads: Sequence[Linear], tasks: Sequence[Task], widths: Sequence[int]
+    heads: Sequence[Linear],
+    tasks: Sequence[Task],
+    widths: Sequence[int],
+    wiring: Wiring,
 ) -> list[Linear]:
     """Return teachers that agree with their experts.
 
-    The head's weights stand in the columns of its expert, and zeros in the others'.
+    Where teachers see embeddings, the head's weights stand in the columns of its
+    expert; where they see predictions alone, a 1 in that of each own class. All else
+    is zero.
 
     Parameters
     ----------
@@ -196,14 +294,91 @@ def first_teachers(
     tasks : sequence of Task
     widths : sequence of int
         Width of each expert's embedding.
+    wiring : Wiring
     """
-    starts = np.cumsum([0, *widths])
+    sizes = _input_sizes(heads, widths, wiring)
+    starts = np.cumsum([0, *sizes])
+    sees_embeddings = wiring.base or wiring.adjusted
     teachers = []
-    for head, task in zip(heads, tasks, strict=True):
-        coef = np.zeros((len(head.coef), starts[-1]), dtype=np.float32)
-        coef[:, starts[task.expert] : starts[task.expert + 1]] = head.coef
-        teachers.append(Linear(coef, head.intercept))
+    for number, (head, task) in enumerate(zip(heads, tasks, strict=True)):
+        n_classes = len(head.coef)
+        own = Linear(np.eye(n_classes), np.zeros(n_classes))
+        part = number
+        if sees_embeddings:
+            own, part = head, task.expert
+        coef = np.zeros((n_classes, starts[-1]), dtype=np.float32)
+        coef[:, starts[part] : starts[part + 1]] = own.coef
+        teachers.append(Linear(coef, own.intercept.astype(np.float32)))
     return teachers
+
+
+def random_teachers(
+    heads: Sequence[Linear], widths: Sequence[int], wiring: Wiring, seed: int
+) -> list[Linear]:
+    """Return teachers that know nothing, as :class:`torch.nn.Linear` starts.
+
+    Parameters
+    ----------
+    heads : sequence of Linear
+        Of the tasks' experts, for the numbers of classes.
+    widths : sequence of int
+    wiring : Wiring
+    seed : int
+        Of the weights and intercepts, uniform with variance 1 / (3 * n_inputs).
+    """
+    random = np.random.RandomState(seed)
+    n_inputs = sum(_input_sizes(heads, widths, wiring))
+    bound = 1.0 / np.sqrt(n_inputs)
+    teachers = []
+    for head in heads:
+        weights = random.uniform(-bound, bound, (len(head.coef), n_inputs + 1))
+        weights = weights.astype(np.float32)
+        teachers.append(Linear(weights[:, :-1].copy(), weights[:, -1].copy()))
+    return teachers
+
+
+def _input_sizes(
+    heads: Sequence[Linear], widths: Sequence[int], wiring: Wiring
+) -> list[int]:
+    """Return the widths of the parts of a teacher's input."""
+    embeddings = list(widths) if wiring.base or wiring.adjusted else []
+    return embeddings + [len(h.coef) for h in heads] * wiring.predictions
+
+
+def on_embeddings(
+    weights: Weights, tasks: Sequence[Task], wiring: Wiring
+) -> list[Linear]:
+    """Return the teachers as linear maps of the embeddings that they see.
+
+    A prediction is a linear function of adjusted embeddings, so that a teacher of
+    predictions is one of adjusted embeddings.
+
+    Parameters
+    ----------
+    weights : Weights
+    tasks : sequence of Task
+    wiring : Wiring
+    """
+    if not wiring.predictions:
+        return weights.teachers
+    starts = np.cumsum([0, *(len(a.up.intercept) for a in weights.adjustments)])
+    n_classes = [len(head.coef) for head in weights.heads]
+    heads = np.zeros((sum(n_classes), starts[-1]))
+    first = 0
+    for task, head in zip(tasks, weights.heads, strict=True):
+        columns = slice(starts[task.expert], starts[task.expert + 1])
+        heads[first : first + len(head.coef), columns] = head.coef
+        first += len(head.coef)
+    intercepts = np.concatenate([head.intercept for head in weights.heads])
+    folded = []
+    for teacher in weights.teachers:
+        seen = teacher.coef[:, -len(heads) :].astype(np.float64)
+        coef = seen @ heads
+        if wiring.adjusted:
+            coef += teacher.coef[:, : -len(heads)]
+        intercept = teacher.intercept + seen @ intercepts
+        folded.append(Linear(coef.astype(np.float32), intercept.astype(np.float32)))
+    return folded
 
 
 def to_numpy(network: JointNetwork) -> Weights:

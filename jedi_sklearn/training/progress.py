@@ -10,15 +10,25 @@ from skorch.callbacks import Callback
 
 
 class ProgressLine(Callback):
-    """Rewrites one line on standard error after every epoch."""
+    """Rewrites one line on standard error after every epoch.
 
-    def on_train_begin(self, net: Any, **_: Any) -> None:
-        self.start_ = time.monotonic()
+    Parameters
+    ----------
+    n_epochs : int
+        Of the whole training, which may have several phases.
+    """
+
+    def __init__(self, n_epochs: int) -> None:
+        self.n_epochs = n_epochs
+        self.start = time.monotonic()
+        self.n_done = 0
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        done, epochs = len(net.history), net.max_epochs
-        left = (time.monotonic() - self.start_) * (epochs - done) / done
-        line = f"epoch {done}/{epochs}  loss {net.history[-1, 'train_loss']:.4f}"
+        self.n_done += 1
+        n_left = self.n_epochs - self.n_done
+        left = (time.monotonic() - self.start) * n_left / self.n_done
+        loss = net.history[-1, "train_loss"]
+        line = f"epoch {self.n_done}/{self.n_epochs}  loss {loss:.4f}"
         # Padded: a line that is shorter than the last must cover all of it.
         sys.stderr.write(f"\r{f'{line}  {left:.0f} s left':<60}")
 

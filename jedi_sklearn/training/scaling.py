@@ -17,8 +17,8 @@ Vector = npt.NDArray[np.float64]
 class Scaling(NamedTuple):
     """Shift and scale of each feature: ``(x - mean) / scale``.
 
-    The two directions below are exact inverses but for rounding, so that what is
-    trained on standardised features works on features as they come.
+    Weights enter and leave it exactly but for rounding, so that what is trained on
+    standardised features works on features as they come.
 
     Attributes
     ----------
@@ -74,22 +74,43 @@ class Scaling(NamedTuple):
             )
         ]
 
-    def enter(self, linear: Linear) -> Linear:
-        """Return the map that does on scaled features what one does on raw ones."""
-        coef = linear.coef.astype(np.float64)
-        return _linear(coef * self.scale, linear.intercept + coef @ self.mean)
+    def inverse(self) -> Scaling:
+        """Return the scaling that undoes this one."""
+        return Scaling(-self.mean / self.scale, 1.0 / self.scale)
 
-    def leave(self, linear: Linear) -> Linear:
-        """Return the map that does on raw features what one does on scaled ones."""
-        coef = linear.coef / self.scale
-        return _linear(coef, linear.intercept - coef @ self.mean)
+    def enter(self, linear: Linear) -> Linear:
+        """Return the map that does on scaled inputs what one does on raw ones.
+
+        Inputs beyond the features are left as they are.
+        """
+        n_others = linear.coef.shape[1] - len(self.mean)
+        coef = linear.coef.astype(np.float64)
+        return _linear(
+            coef * np.append(self.scale, np.ones(n_others)),
+            linear.intercept + coef @ np.append(self.mean, np.zeros(n_others)),
+        )
 
     def enter_weights(
-        self, weights: Weights, tasks: Sequence[Task], widths: Sequence[int]
+        self,
+        weights: Weights,
+        tasks: Sequence[Task],
+        widths: Sequence[int],
+        *,
+        sees_embeddings: bool,
     ) -> Weights:
         """Return the network that does on scaled features what one does on raw ones.
 
-        There may be no adjustments yet.
+        There may be no adjustments and no teachers yet. That of the inverse is the
+        way back.
+
+        Parameters
+        ----------
+        weights : Weights
+        tasks : sequence of Task
+        widths : sequence of int
+            Width of each expert's embedding.
+        sees_embeddings : bool
+            Whether the first inputs of the teachers are the features.
         """
         parts = self.split(widths)
         return Weights(
@@ -101,24 +122,11 @@ class Scaling(NamedTuple):
                 parts[task.expert].enter(head)
                 for task, head in zip(tasks, weights.heads, strict=True)
             ],
-            [self.enter(teacher) for teacher in weights.teachers],
-        )
-
-    def leave_weights(
-        self, weights: Weights, tasks: Sequence[Task], widths: Sequence[int]
-    ) -> Weights:
-        """Return the network that does on raw features what one does on scaled ones."""
-        parts = self.split(widths)
-        return Weights(
             [
-                _change_units(part.leave(a.down), a.up, part.scale)
-                for part, a in zip(parts, weights.adjustments, strict=True)
+                # One that sees predictions alone sees no feature.
+                self.enter(teacher) if sees_embeddings else teacher
+                for teacher in weights.teachers
             ],
-            [
-                parts[task.expert].leave(head)
-                for task, head in zip(tasks, weights.heads, strict=True)
-            ],
-            [self.leave(teacher) for teacher in weights.teachers],
         )
 
 

@@ -1,28 +1,79 @@
-"""Which terms of the loss are trained in which epoch (section 3.1)."""
+"""Who is trained when, and when the distillation is on (section 3.1)."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
 
-def joint(epoch: int, warmup_epochs: int) -> bool:
-    """Return whether students learn from teachers in an epoch.
 
-    The paper's schedule: everything is trained in every epoch, but for the
-    distillation, which waits until the teachers have had `warmup_epochs`.
+class Phase(NamedTuple):
+    """Some epochs in which the same weights are trained.
 
-    Parameters
+    Attributes
     ----------
-    epoch : int
-        Number of the epoch, the first being 1.
+    n_epochs : int
+    students, teachers : bool
+        Which are trained; the adjustments are the students'.
     warmup_epochs : int
+        Number of epochs before students learn from teachers.
+    restart : bool
+        Whether what is trained starts from the first weights again.
+    """
+
+    n_epochs: int
+    students: bool
+    teachers: bool
+    warmup_epochs: int = 0
+    restart: bool = False
+
+    def distils(self, epoch: int) -> bool:
+        """Say whether students learn from teachers in an epoch, the first being 1."""
+        return self.students and epoch > self.warmup_epochs
+
+
+def joint(max_epochs: int, warmup_epochs: int) -> list[Phase]:
+    """Return the paper's schedule: everything is trained in every epoch.
+
+    The distillation waits until the teachers have had `warmup_epochs`.
 
     Examples
     --------
-    >>> [joint(epoch, warmup_epochs=2) for epoch in (1, 2, 3)]
+    >>> (phase,) = joint(max_epochs=3, warmup_epochs=2)
+    >>> [phase.distils(epoch) for epoch in (1, 2, 3)]
     [False, False, True]
     """
-    return epoch > warmup_epochs
+    return [
+        Phase(max_epochs, students=True, teachers=True, warmup_epochs=warmup_epochs)
+    ]
 
 
-def never(epoch: int) -> bool:
-    """Return False: no student learns from a teacher in any epoch."""
-    return False
+def alternating(max_epochs: int, n_rounds: int, *, restart: bool) -> list[Phase]:
+    """Return rounds of teachers, then students, each with the others fixed.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Of all phases together, shared out as evenly as whole numbers allow.
+    n_rounds : int
+    restart : bool
+        Whether each phase trains from the first weights again.
+
+    Examples
+    --------
+    >>> for phase in alternating(max_epochs=5, n_rounds=2, restart=False):
+    ...     print(phase.n_epochs, "teachers" if phase.teachers else "students")
+    1 teachers
+    1 students
+    1 teachers
+    2 students
+    """
+    n_phases = 2 * n_rounds
+    ends = [max_epochs * number // n_phases for number in range(n_phases + 1)]
+    return [
+        Phase(
+            n_epochs=ends[number + 1] - ends[number],
+            students=number % 2 == 1,
+            teachers=number % 2 == 0,
+            restart=restart,
+        )
+        for number in range(n_phases)
+    ]

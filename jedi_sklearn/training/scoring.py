@@ -30,16 +30,26 @@ class ScoreRows(Callback):
         n_rows = len(self.rows.features)
         batches = Batches(self.rows, n_rows, torch.Generator(), net.device)
         self.batch_ = batches.batch(torch.arange(n_rows))
-        self.expert_accuracy_ = self._accuracies(net)[0]
+        if not hasattr(self, "expert_accuracy_"):  # in the first phase
+            self.expert_accuracy_ = self.accuracies(net)[0]
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        student, teacher = self._accuracies(net)
+        student, teacher = self.accuracies(net)
         net.history.record("val_expert_accuracy", self.expert_accuracy_)
         net.history.record("val_student_accuracy", student)
         net.history.record("val_teacher_accuracy", teacher)
 
+    def no_better(self, net: Any) -> list[bool]:
+        """Say of each student whether its expert is at least as good."""
+        students, _ = self.accuracies(net)
+        return [
+            expert >= student
+            for expert, student in zip(self.expert_accuracy_, students, strict=True)
+        ]
+
     @torch.no_grad()
-    def _accuracies(self, net: Any) -> list[list[float]]:
+    def accuracies(self, net: Any) -> list[list[float]]:
+        """Return those of the students and those of the teachers."""
         network = net.module_.eval()
         given = network(self.batch_, distil=False)
         labels = [self.batch_.labels[i] for i in network.datasets]

@@ -10,14 +10,27 @@ import pandas as pd
 import torch
 from skorch.callbacks import LRScheduler
 
+from .._weights import Linear
 from .batches import Batches, TrainingRows
 from .history import history_frame
 from .losses import Objective
 from .net import JointNet
-from .networks import JointNetwork, Task, Weights, first_adjustments, to_numpy
+from .networks import (
+    Dropout,
+    JointNetwork,
+    Task,
+    Weights,
+    Wiring,
+    first_adjustments,
+    on_embeddings,
+    random_teachers,
+    to_numpy,
+)
 from .progress import ProgressLine
 from .scaling import Scaling
+from .schedules import Phase
 from .scoring import ScoreRows
+from .stopping import KeepBest
 
 
 class Optimisation(NamedTuple):
@@ -25,13 +38,17 @@ class Optimisation(NamedTuple):
 
     Attributes
     ----------
-    distils : callable
-        Says of an epoch's number whether students learn from teachers in it.
-    max_epochs, batch_size : int
+    phases : sequence of Phase
+        Who is trained, and for how many epochs.
+    wiring : Wiring
+        What teachers see, and what students see of them.
+    batch_size : int
+    labelled_share : float
+        The least share of labelled rows in a batch; see `Batches`.
     learning_rate, weight_decay : float
         Of AdamW.
     decay : {"cosine", "constant"}
-        What becomes of the learning rate over the epochs.
+        What becomes of the learning rate over the epochs of a phase.
     adjustment_units : int
         Width of the hidden layer of adjustments that start anew.
     adjustment_dropout : float
@@ -40,15 +57,19 @@ class Optimisation(NamedTuple):
         The k of Eq. (4), which gives the dropout of the teachers' inputs.
     standardize : bool
         Whether features are standardised for the training.
+    patience : int or None
+        So many epochs that are no better on the validation rows end a phase, of
+        which the best weights are kept; None trains all epochs and keeps the last.
     seed : int
         Of first weights, shuffles and dropout masks.
     device : str
         A device of torch, or "auto": CUDA where there is one, else the CPU.
     """
 
-    distils: Callable[[int], bool]
-    max_epochs: int
+    phases: Sequence[Phase]
+    wiring: Wiring
     batch_size: int
+    labelled_share: float
     learning_rate: float
     weight_decay: float
     decay: str
@@ -56,6 +77,7 @@ class Optimisation(NamedTuple):
     adjustment_dropout: float
     units_per_class: float
     standardize: bool
+    patience: int | None
     seed: int
     device: str
 
@@ -66,12 +88,22 @@ class Trained(NamedTuple):
     Attributes
     ----------
     weights : Weights
+    teachers : list of Linear
+        The teachers as linear maps of the embeddings that they see.
+    teachers_see_base : bool
+        Whether these are the embeddings before their adjustment.
     history : DataFrame
         See `history_frame`.
+    no_better : list of bool
+        Of each student whether it is no better than its expert on its validation
+        rows; False where it has none.
     """
 
     weights: Weights
+    teachers: list[Linear]
+    teachers_see_base: bool
     history: pd.DataFrame
+    no_better: list[bool]
 
 
 def train(
@@ -85,7 +117,7 @@ def train(
     callbacks: Sequence[Any] = (),
     verbose: int = 0,
 ) -> Trained:
-    """Train all students and teachers jointly (section 3.2 of the paper).
+    """Train all students and teachers (section 3 of the paper).
 
     Parameters
     ----------
@@ -93,13 +125,14 @@ def train(
     tasks : sequence of Task
         One for each student and its teacher.
     start : Weights
-        Where training starts, on features as they are in `rows`; without
-        adjustments these start anew, changing nothing.
+        Where training starts, on features as they are in `rows`. Without
+        adjustments these start anew, changing nothing; without teachers these
+        start at random.
     objective : Objective
     optimisation : Optimisation
     validation : TrainingRows, optional
         Rows on which students and teachers are scored after every epoch; nothing
-        else is done with them.
+        else is done with them but for the patience.
     callbacks : sequence of skorch callbacks
     verbose : int
         0 is silent, 1 shows a progress line on standard error.
@@ -116,64 +149,137 @@ def train(
     scaling = Scaling.identity(rows.features.shape[1])
     if optimisation.standardize:
         scaling = Scaling.of(rows.features, rows.widths)
-    monitors: list[Any] = [ProgressLine()] if verbose else []
-    if validation is not None:
-        monitors.append(ScoreRows(_scaled(validation, scaling)))
-    start = scaling.enter_weights(start, tasks, rows.widths)
-    if not start.adjustments:
-        start = start._replace(
-            adjustments=first_adjustments(
-                rows.widths, optimisation.adjustment_units, optimisation.seed
-            )
-        )
-    net = _make_net(start, tasks, objective, optimisation, [*monitors, *callbacks])
+    wiring = optimisation.wiring
+    change_scale = partial(
+        Scaling.enter_weights,
+        tasks=tasks,
+        widths=rows.widths,
+        sees_embeddings=wiring.base or wiring.adjusted,
+    )
+    scores = None if validation is None else ScoreRows(_scaled(validation, scaling))
+    if verbose:
+        n_epochs = sum(phase.n_epochs for phase in optimisation.phases)
+        callbacks = [ProgressLine(n_epochs), *callbacks]
+    first = _complete(change_scale(scaling, start), rows.widths, optimisation)
+    net, history = _run_phases(
+        _scaled(rows, scaling),
+        tasks,
+        first,
+        objective,
+        optimisation,
+        scores,
+        callbacks,
+    )
+    weights = change_scale(scaling.inverse(), to_numpy(net.module_))
+    return Trained(
+        weights=weights,
+        teachers=on_embeddings(weights, tasks, wiring),
+        teachers_see_base=wiring.base,
+        history=history_frame(history, [task.name for task in tasks]),
+        no_better=[False] * len(tasks) if scores is None else scores.no_better(net),
+    )
+
+
+def _complete(
+    weights: Weights, widths: Sequence[int], optimisation: Optimisation
+) -> Weights:
+    """Return the weights with those that start anew."""
+    seed = optimisation.seed
+    if not weights.adjustments:
+        adjustments = first_adjustments(widths, optimisation.adjustment_units, seed)
+        weights = weights._replace(adjustments=adjustments)
+    if not weights.teachers:
+        teachers = random_teachers(weights.heads, widths, optimisation.wiring, seed)
+        weights = weights._replace(teachers=teachers)
+    return weights
+
+
+def _run_phases(
+    rows: TrainingRows,
+    tasks: Sequence[Task],
+    first: Weights,
+    objective: Objective,
+    optimisation: Optimisation,
+    scores: ScoreRows | None,
+    callbacks: Sequence[Any],
+) -> tuple[JointNet, list[Any]]:
+    """Train phase after phase; return the last net and the records of all epochs."""
+    device = available_device(optimisation.device)
     # Shuffles are drawn on the CPU and masks where the network is, so that neither
     # waits for the other.
-    shuffles = torch.Generator().manual_seed(optimisation.seed)
-    net.fit(
-        Batches(_scaled(rows, scaling), optimisation.batch_size, shuffles, net.device)
+    seed = optimisation.seed
+    shuffles = torch.Generator().manual_seed(seed)
+    dropout = Dropout(
+        optimisation.adjustment_dropout,
+        optimisation.units_per_class,
+        torch.Generator(device).manual_seed(seed),
     )
-    _check_finite(net)
-    history = history_frame(
-        net.history,
-        [task.name for task in tasks],
-        [len(rows.labels[task.dataset]) for task in tasks],
-        len(rows.features),
+    batches = Batches(
+        rows, optimisation.batch_size, shuffles, device, optimisation.labelled_share
     )
-    weights = scaling.leave_weights(to_numpy(net.module_), tasks, rows.widths)
-    return Trained(weights, history)
+    weights, history = first, []
+    for phase in optimisation.phases:
+        start = _restarted(weights, first, phase) if phase.restart else weights
+        monitors: list[Any] = [] if scores is None else [scores]
+        if scores is not None and optimisation.patience is not None:
+            monitors.append(KeepBest(scores, phase.students, optimisation.patience))
+        net = _make_net(
+            partial(JointNetwork, start, tasks, dropout, _wiring(optimisation, phase)),
+            _objective(objective, phase),
+            phase,
+            optimisation,
+            [*monitors, *callbacks],
+        )
+        net.fit(batches)
+        _check_finite(net)
+        weights = to_numpy(net.module_)
+        history += net.history
+        lost_patience = any(getattr(m, "stopped_", False) for m in monitors)
+        if len(net.history) < phase.n_epochs and not lost_patience:
+            break  # the user, or a callback of theirs, has ended the training
+    return net, history
+
+
+def _restarted(weights: Weights, first: Weights, phase: Phase) -> Weights:
+    """Return the first weights for what a phase trains, the last for the rest."""
+    if phase.students:
+        return first._replace(teachers=weights.teachers)
+    return weights._replace(teachers=first.teachers)
+
+
+def _wiring(optimisation: Optimisation, phase: Phase) -> Wiring:
+    # Teachers that are fixed do not follow the students either.
+    return optimisation.wiring._replace(fixed_targets=not phase.teachers)
+
+
+def _objective(objective: Objective, phase: Phase) -> Objective:
+    """Return the terms that train what the phase trains."""
+    return objective._replace(
+        alpha=objective.alpha * phase.students, beta=objective.beta * phase.teachers
+    )
 
 
 def _make_net(
-    start: Weights,
-    tasks: Sequence[Task],
+    network: Callable[[], JointNetwork],
     objective: Objective,
+    phase: Phase,
     optimisation: Optimisation,
     callbacks: Sequence[Any],
 ) -> JointNet:
-    device = available_device(optimisation.device)
-    network = partial(
-        JointNetwork,
-        start,
-        tasks,
-        optimisation.adjustment_dropout,
-        optimisation.units_per_class,
-        torch.Generator(device).manual_seed(optimisation.seed),
-    )
     decay: list[Any] = []
     if optimisation.decay == "cosine":
         # Ends at zero after the last epoch; with no epoch it has nothing to do.
-        decay = [LRScheduler("CosineAnnealingLR", T_max=optimisation.max_epochs or 1)]
+        decay = [LRScheduler("CosineAnnealingLR", T_max=phase.n_epochs or 1)]
     return JointNet(
-        network,
+        lambda: network().train_only(students=phase.students, teachers=phase.teachers),
         lambda: objective,
-        distils=optimisation.distils,
+        distils=phase.distils if objective.distils else lambda epoch: False,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
         optimizer__weight_decay=optimisation.weight_decay,
         lr=optimisation.learning_rate,
-        max_epochs=optimisation.max_epochs,
-        device=device,
+        max_epochs=phase.n_epochs,
+        device=available_device(optimisation.device),
         callbacks=[*decay, *callbacks],
         verbose=0,
     )

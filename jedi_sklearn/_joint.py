@@ -1,0 +1,215 @@
+"""Between the estimator and the training: what goes in and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._distilled import Branch, DistilledClassifier
+from ._experts import Embedding, Expert, linear_weights
+from ._row_weights import RowWeights
+from ._training_data import TrainingData
+from ._weights import unadjusted
+
+if TYPE_CHECKING:
+    from .training import (
+        Objective,
+        Optimisation,
+        Task,
+        Trained,
+        TrainingRows,
+        Weights,
+        Wiring,
+    )
+
+Models = dict[str, DistilledClassifier]
+
+
+def training_rows(
+    experts: Sequence[Expert],
+    embeddings: dict[str, list[Embedding]],
+    data: TrainingData,
+    datasets: Sequence[str],
+) -> TrainingRows:
+    """Lay out the rows, with labels numbered as the students number them.
+
+    Parameters
+    ----------
+    experts : sequence of Expert
+    embeddings : dict of str to list of ndarray
+        Of the datasets of `data` by each expert.
+    data : TrainingData
+    datasets : sequence of str
+        All that are trained on, which the training knows by their numbers: one
+        without rows here has a place all the same.
+    """
+    from . import training
+
+    classes = {e.name: e.head.classes_ for e in experts if e.name in data.labels}
+    nothing = [part[:0] for part in next(iter(embeddings.values()))]
+    no_weights = RowWeights(np.ones(0), np.ones(0))
+    codes: list[npt.NDArray[np.int64] | None] = []
+    for name in datasets:
+        if name not in classes:
+            codes.append(None)
+            continue
+        own = data.labels[name].codes_in(classes[name])
+        # A label that the student does not know is one that it never predicts.
+        codes.append(np.where(own == -2, len(classes[name]), own))
+    return training.stack_rows(
+        [embeddings.get(name, nothing) for name in datasets],
+        codes,
+        [data.weights.get(name, no_weights) for name in datasets],
+    )
+
+
+def tasks_of(
+    experts: Sequence[Expert], labelled: Sequence[str], datasets: Sequence[str]
+) -> list[Task]:
+    """Return a student and a teacher for each labelled dataset."""
+    from . import training
+
+    names = [e.name for e in experts]
+    return [
+        training.Task(name, list(datasets).index(name), names.index(name))
+        for name in labelled
+    ]
+
+
+def first_weights(
+    params: Mapping[str, Any],
+    experts: Sequence[Expert],
+    tasks: Sequence[Task],
+    widths: Sequence[int],
+) -> Weights:
+    """Return the weights from which a training that is no continuation starts."""
+    from . import training
+
+    heads = [linear_weights(experts[task.expert].head) for task in tasks]
+    teachers = []
+    if params["teacher_start"] == "expert":
+        teachers = training.first_teachers(heads, tasks, widths, wiring_of(params))
+    return training.Weights([], heads, teachers)
+
+
+def wiring_of(params: Mapping[str, Any]) -> Wiring:
+    """Return what teachers see, and what students see of them."""
+    from . import training
+
+    return training.Wiring.of(
+        params["teacher_input"],
+        target_dropout=params["target_dropout"],
+        target_gradient=params["target_gradient"],
+    )
+
+
+def objective_of(
+    params: Mapping[str, Any], datasets: Sequence[str], sizes: Sequence[float]
+) -> Objective:
+    """Return Eq. (1) for datasets of these sizes."""
+    from . import training
+
+    sources = training.distillation_sources(params["distill_from"], datasets)
+    return training.Objective(
+        alpha=params["alpha"],
+        beta=params["beta"],
+        gamma=params["gamma"],
+        temperature=params["temperature"],
+        weights=training.distillation_weights(sizes) * sources,
+        **losses_of(params),
+    )
+
+
+def losses_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the three losses by their parameters' names.
+
+    Raises
+    ------
+    ValueError
+        If one that is a user's own does not give one value a row.
+    """
+    from . import training
+
+    return {
+        name: read(name, params[name])
+        for name, read in (
+            ("student_loss", training.classification_loss),
+            ("teacher_loss", training.classification_loss),
+            ("distillation_loss", training.distillation_loss),
+        )
+    }
+
+
+def optimisation_of(params: Mapping[str, Any], seed: int) -> Optimisation:
+    """Return how the objective is minimised."""
+    from . import training
+
+    max_epochs = params["max_epochs"]
+    if params["schedule"] == "joint":
+        phases = training.joint(max_epochs, params["warmup_epochs"])
+    else:
+        phases = training.alternating(
+            max_epochs, params["n_rounds"], restart=params["restart_rounds"]
+        )
+    taken_over = (
+        "batch_size",
+        "labelled_share",
+        "learning_rate",
+        "weight_decay",
+        "adjustment_units",
+        "adjustment_dropout",
+        "units_per_class",
+        "standardize",
+        "device",
+    )
+    return training.Optimisation(
+        phases=phases,
+        wiring=wiring_of(params),
+        decay=params["learning_rate_decay"],
+        patience=params["n_iter_no_change"] if params["early_stopping"] else None,
+        seed=seed,
+        **{name: params[name] for name in taken_over},
+    )
+
+
+def distilled_classifiers(
+    experts: Sequence[Expert],
+    trained: Trained,
+    labelled: Sequence[str],
+    kept: Sequence[str],
+) -> tuple[Models, Models]:
+    """Return students and teachers as classifiers that stand alone.
+
+    Parameters
+    ----------
+    experts : sequence of Expert
+    trained : Trained
+    labelled : sequence of str
+        The datasets that have a student, in the order of the weights.
+    kept : sequence of str
+        Those whose student is to be its expert unchanged.
+    """
+    by_name = {e.name: e for e in experts}
+    adjusted = [
+        Branch(e.name, e.encoder, adjustment)
+        for e, adjustment in zip(experts, trained.weights.adjustments, strict=True)
+    ]
+    plain = [b._replace(adjustment=unadjusted(b.width)) for b in adjusted]
+    students, teachers = {}, {}
+    for name, head, teacher in zip(
+        labelled, trained.weights.heads, trained.teachers, strict=True
+    ):
+        expert = by_name[name]
+        number = list(experts).index(expert)
+        own, seen = adjusted[number], adjusted
+        if name in kept:
+            own, head = plain[number], linear_weights(expert.head)
+        if trained.teachers_see_base:
+            seen = plain
+        classes = expert.head.classes_
+        students[name] = DistilledClassifier([own], head, classes)
+        teachers[name] = DistilledClassifier(seen, teacher, classes)
+    return students, teachers

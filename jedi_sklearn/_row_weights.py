@@ -1,0 +1,133 @@
+"""How much each row counts in the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+
+class RowWeights(NamedTuple):
+    """Weights of the rows of one dataset.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows,)
+        In all terms of the loss.
+    labels : ndarray of shape (n_rows,)
+        In the terms that see a row's label, on top of the other; for rows without
+        a label it is not used.
+    """
+
+    rows: Vector
+    labels: Vector
+
+    def take(self, rows: npt.NDArray[Any]) -> RowWeights:
+        """Return the weights of some rows."""
+        return RowWeights(self.rows[rows], self.labels[rows])
+
+
+def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
+    """Return the weights of a dataset's rows as an array.
+
+    Raises
+    ------
+    ValueError
+        If they are not one finite number of 0 or more for each row.
+    """
+    try:
+        weights = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"sample_weight of dataset {dataset!r} is not numeric: {error}"
+        ) from error
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"Dataset {dataset!r} has {n_rows} rows in X but sample_weight has shape "
+            f"{weights.shape}; there must be one weight for each row."
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        raise ValueError(
+            f"sample_weight of dataset {dataset!r} has {weights[wrong][0]} in row "
+            f"{int(wrong.argmax())}; weights are finite numbers of 0 or more."
+        )
+    return weights
+
+
+def class_weights_of_rows(
+    class_weight: Any,
+    dataset: str,
+    classes: npt.NDArray[Any],
+    codes: npt.NDArray[np.int64],
+) -> Vector:
+    """Return for each row the weight of its class, 1 where it has no label.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or mapping of label to weight
+        A class that a mapping leaves out weighs 1.
+    dataset : str
+        For messages.
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of shape (n_rows,)
+        Position in `classes` of each row's label, negative where it has none.
+
+    Raises
+    ------
+    ValueError
+        If there is a weight for an unknown label, or one that is no number of 0 or
+        more.
+    """
+    of_class = np.ones(len(classes) + 1)  # the last one, -1, is that of no label
+    if isinstance(class_weight, str):
+        counts = np.bincount(codes[codes >= 0], minlength=len(classes))
+        of_class[:-1] = counts.sum() / (len(classes) * np.maximum(counts, 1))
+    elif class_weight is not None:
+        position = {label: i for i, label in enumerate(classes.tolist())}
+        for label, weight in class_weight.items():
+            if label not in position:
+                raise ValueError(
+                    f"class_weight has a weight for {label!r}, which is no label of "
+                    f"dataset {dataset!r}; its labels are {classes.tolist()}."
+                )
+            if not np.isfinite(weight) or weight < 0:
+                raise ValueError(
+                    f"class_weight of dataset {dataset!r} has {weight!r} for "
+                    f"{label!r}; "
+                    "weights are finite numbers of 0 or more."
+                )
+            of_class[position[label]] = weight
+    return of_class[np.maximum(codes, -1)]
+
+
+def class_weight_of(
+    class_weight: Any, datasets: list[str]
+) -> dict[str, str | Mapping[Any, float] | None]:
+    """Return what `class_weight` says of each dataset.
+
+    Raises
+    ------
+    ValueError
+        If it is for another dataset, or does not say for which.
+    """
+    if class_weight is None or isinstance(class_weight, str):
+        return dict.fromkeys(datasets, class_weight)
+    nested = all(
+        value is None or isinstance(value, str | Mapping)
+        for value in class_weight.values()
+    )
+    if not nested and len(datasets) == 1:
+        return {datasets[0]: class_weight}
+    for name, value in class_weight.items():
+        if name not in datasets or (isinstance(value, str) and value != "balanced"):
+            raise ValueError(
+                f"Invalid parameter value: class_weight={class_weight!r}. For the "
+                f"labelled datasets {datasets} valid values are 'balanced', None and "
+                "mappings of their names to such or to mappings of labels to weights."
+            )
+    return {name: class_weight.get(name) for name in datasets}

@@ -1,0 +1,217 @@
+"""What fit is given, read once: rows, labels and weights of several datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._labels import Labels
+from ._multidataset import MultiDataset, Rows, as_multidataset, check_names
+from ._row_weights import (
+    RowWeights,
+    check_sample_weights,
+    class_weight_of,
+    class_weights_of_rows,
+)
+from ._targets import Targets, check_kinds, read_targets
+
+
+class TrainingData(NamedTuple):
+    """Rows of several datasets with what is known of them.
+
+    Attributes
+    ----------
+    datasets : MultiDataset
+    labels : dict of str to Labels
+        Of the datasets that have any.
+    weights : dict of str to RowWeights
+        Of all datasets.
+    """
+
+    datasets: MultiDataset
+    labels: dict[str, Labels]
+    weights: dict[str, RowWeights]
+
+    def take(self, chosen: npt.NDArray[np.bool_]) -> TrainingData:
+        """Return some of the rows, those that a mask over all rows says.
+
+        A class keeps its number, also where none of its rows is chosen.
+        """
+        own = {
+            name: np.flatnonzero(chosen[self.datasets.rows_of(name)])
+            for name in self.datasets
+        }
+        own = {name: rows for name, rows in own.items() if len(rows)}
+        return TrainingData(
+            self.datasets[chosen],
+            {
+                name: Labels(labels.classes, labels.codes[own[name]])
+                for name, labels in self.labels.items()
+                if name in own
+            },
+            {name: self.weights[name].take(rows) for name, rows in own.items()},
+        )
+
+    def without_weightless(self) -> TrainingData:
+        """Return the rows that count: one of weight 0 is as if it were not there.
+
+        Raises
+        ------
+        ValueError
+            If a dataset is left without rows.
+        """
+        counts = np.ones(self.datasets.shape[0], dtype=bool)
+        for name, weights in self.weights.items():
+            if not weights.rows.any():
+                raise ValueError(
+                    f"All rows of dataset {name!r} have sample_weight zero; leave it "
+                    "out of X if it is not meant to count."
+                )
+            counts[self.datasets.rows_of(name)] = weights.rows > 0
+        return self if counts.all() else self.take(counts)
+
+
+def read_training_data(
+    X: Any, y: Any, name: str, sample_weight: Any = None, class_weight: Any = None
+) -> tuple[TrainingData, Targets]:
+    """Read the arguments of fit.
+
+    Parameters
+    ----------
+    X : mapping, MultiDataset, DataFrame or array-like
+    y : mapping, MultiTarget or array-like of shape (n_rows,)
+    name : str
+        Name of the dataset where X does not say it.
+    sample_weight : mapping of str to array-like, array-like or None
+    class_weight : mapping, "balanced" or None
+
+    Returns
+    -------
+    data : TrainingData
+    targets : Targets
+        The labels once more, with how they are reported.
+
+    Raises
+    ------
+    ValueError
+        If the arguments do not match.
+    """
+    check_kinds(X, y)
+    datasets = as_multidataset(X, name)
+    targets = read_targets(y, datasets)
+    check_kinds(X, sample_weight, "sample_weight")
+    rows = _read_sample_weights(sample_weight, datasets)
+    of_classes = class_weight_of(class_weight, list(targets.labels))
+    weights = {name: RowWeights(w, np.ones(len(w))) for name, w in rows.items()}
+    for name, labels in targets.labels.items():
+        of_labels = class_weights_of_rows(
+            of_classes[name], name, labels.classes, labels.codes
+        )
+        weights[name] = RowWeights(rows[name], of_labels)
+        if not (rows[name] * of_labels)[labels.labelled].any():
+            raise ValueError(
+                f"All labelled rows of dataset {name!r} have weight zero; at least one "
+                "must count."
+            )
+    data = TrainingData(datasets, targets.labels, weights)
+    return data.without_weightless(), targets
+
+
+def read_validation(X: Any, y: Any, name: str, data: TrainingData) -> TrainingData:
+    """Read the validation rows of fit, whose training rows are read already.
+
+    Labels of datasets that have no student are left out.
+
+    Raises
+    ------
+    ValueError
+        If they are of other datasets, or no student could be scored on them.
+    """
+    held_out, _ = read_training_data(X, y, name)
+    for dataset in held_out.datasets:
+        if dataset not in data.datasets:
+            raise ValueError(
+                f"X_val has dataset {dataset!r}, which is not in X; the datasets of X "
+                f"are {list(data.datasets)}."
+            )
+    labels = {n: own for n, own in held_out.labels.items() if n in data.labels}
+    if not labels:
+        raise ValueError(
+            f"y_val has no label of a dataset that has a student; there are students "
+            f"for {list(data.labels)}."
+        )
+    return held_out._replace(labels=labels)
+
+
+def _read_sample_weights(
+    sample_weight: Any, datasets: MultiDataset
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the weights of each dataset's rows; 1 where nothing is said."""
+    sizes = {name: len(datasets.rows_of(name)) for name in datasets}
+    if sample_weight is None:
+        return {name: np.ones(size) for name, size in sizes.items()}
+    if isinstance(sample_weight, Mapping):
+        check_names(sample_weight, sizes, what="sample_weight has weights")
+        return {
+            name: check_sample_weights(sample_weight[name], name, size)
+            if name in sample_weight
+            else np.ones(size)
+            for name, size in sizes.items()
+        }
+    everything = " and ".join(sizes)
+    weights = check_sample_weights(sample_weight, everything, sum(sizes.values()))
+    return {name: weights[datasets.rows_of(name)] for name in sizes}
+
+
+def hold_out(
+    data: TrainingData, fraction: float, seed: int
+) -> tuple[TrainingData, TrainingData]:
+    """Split off labelled rows of every dataset, as evenly over its classes as can be.
+
+    One row of every class stays in any case, so that all classes can be learnt.
+
+    Parameters
+    ----------
+    data : TrainingData
+    fraction : float
+        Of the labelled rows of each dataset.
+    seed : int
+
+    Returns
+    -------
+    rest, held_out : TrainingData
+
+    Raises
+    ------
+    ValueError
+        If a dataset has too few labelled rows to give one.
+    """
+    random = np.random.RandomState(seed)
+    held = np.zeros(data.datasets.shape[0], dtype=bool)
+    for name, labels in data.labels.items():
+        rows = _held_rows(labels.codes, fraction, random)
+        if not len(rows):
+            raise ValueError(
+                f"Dataset {name!r} has {int(labels.labelled.sum())} labelled rows of "
+                f"{len(labels.classes)} classes, too few to hold out "
+                f"validation_fraction={fraction} of them; give X_val and y_val."
+            )
+        held[data.datasets.rows_of(name)[rows]] = True
+    return data.take(~held), data.take(held)
+
+
+def _held_rows(
+    codes: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
+) -> Rows:
+    """Return evenly spaced ones of the labelled rows in order of their classes."""
+    labelled = random.permutation(np.flatnonzero(codes >= 0))
+    labelled = labelled[np.argsort(codes[labelled], kind="stable")]
+    _, first_of_class = np.unique(codes[labelled], return_index=True)
+    n_held = round(fraction * len(labelled))
+    candidates = np.delete(labelled, first_of_class)
+    n_held = min(n_held, len(candidates))
+    places = (np.arange(n_held) + 0.5) * len(candidates) / max(n_held, 1)
+    return candidates[places.astype(np.intp)]

@@ -1,0 +1,61 @@
+"""The end of a training that gets no better on rows that are not trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from skorch.callbacks import Callback
+
+from .scoring import ScoreRows
+
+
+class KeepBest(Callback):
+    """Ends a phase after some epochs that are no better, and keeps the best weights.
+
+    Better is a higher mean accuracy over the datasets, of the students where they are
+    trained, else of the teachers. Of equal epochs the later one is kept.
+
+    Parameters
+    ----------
+    scores : ScoreRows
+        Whose numbers of the epoch are in the history before this is called.
+    of_students : bool
+    patience : int
+    """
+
+    def __init__(self, scores: ScoreRows, of_students: bool, patience: int) -> None:
+        self.scores = scores
+        self.of_students = of_students
+        self.patience = patience
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        self.stopped_ = False
+        self.since_ = 0
+        students, teachers = self.scores.accuracies(net)
+        self._keep(net, _mean(students if self.of_students else teachers))
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        model = "student" if self.of_students else "teacher"
+        score = _mean(net.history[-1, f"val_{model}_accuracy"])
+        self.since_ = 0 if score > self.best_score_ else self.since_ + 1
+        if score >= self.best_score_:
+            self._keep(net, score)
+        if self.since_ >= self.patience:
+            self.stopped_ = True
+            raise KeyboardInterrupt  # skorch's own way to end a training
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        net.module_.load_state_dict(self.best_)
+
+    def _keep(self, net: Any, score: float) -> None:
+        self.best_score_ = score
+        self.best_ = {
+            name: weights.detach().clone()
+            for name, weights in net.module_.state_dict().items()
+        }
+
+
+def _mean(accuracies: list[float]) -> float:
+    """Return the mean over the datasets that have rows to be scored."""
+    return float(np.nanmean(accuracies))
