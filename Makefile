@@ -3,10 +3,12 @@
 # PYTHON=python3.12   the interpreter that creates .venv
 # WORKERS=4           the number of test processes
 # PYTEST_ARGS="-k x"  more arguments for pytest
+# EVIDENCE_ARGS="--seeds 3"   arguments for the study
 
 PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=
+EVIDENCE_ARGS ?=
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -48,6 +50,10 @@ help: ## show this list
 .PHONY: demo
 demo: $(DEMO) ## install, then train on the bundled data and print the table
 	@$(BIN)/python examples/plot_quickstart.py
+
+.PHONY: evidence
+evidence: $(DEV) ## run the study of docs/evidence.md (an hour; goes on where it was left)
+	$(BIN)/python -m benchmarks.evidence $(EVIDENCE_ARGS)
 
 .PHONY: test
 test: lint ## install, then run everything: lint, types, tests, doctests, README

@@ -94,19 +94,39 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Weight of the teachers' classification loss.
     gamma : float, default=0.4
         Weight of the distillation.
-    teacher_input : {"adjusted"}, default="adjusted"
-        What of the experts the teachers see (section 5.1).
+    teacher_input : {"adjusted", "base", "predictions", "adjusted+predictions"}, \
+            default="adjusted"
+        What of the experts the teachers see (section 5.1): the embeddings after or
+        before their adjustment, the scores that all students give, or both.
+    teacher_start : {"expert", "random"}, default="expert"
+        Whether a teacher starts as its expert's head, with which it agrees before
+        the first step, or at random, as in the paper; see Notes.
     distill_from : {"all", "own"}, list of str or None, default="all"
         The datasets on whose rows students learn from their teachers (section 5.2):
         all, each student's own, those that are named, or none.
-    student_loss, teacher_loss : {"cross_entropy", "hinge"}
-        Classification losses; the hinge is Crammer and Singer's. Defaults:
-        "cross_entropy" and "hinge".
-    distillation_loss : {"cross_entropy", "kl", "mse"}, default="cross_entropy"
+    student_loss, teacher_loss : str or callable
+        Classification losses: "cross_entropy"; "hinge", that of Crammer and Singer;
+        "one_vs_rest_hinge" and "squared_hinge", sums over the classes of the binary
+        hinge and of its square. A callable takes scores of shape (n_rows, n_classes)
+        and class numbers of shape (n_rows,), both tensors, and returns one value a
+        row. Defaults: "cross_entropy" and "hinge".
+    distillation_loss : {"cross_entropy", "kl", "mse"} or callable, \
+            default="cross_entropy"
         Between the softened predictions of teacher and student; "mse" between
-        their logits.
+        their logits. A callable takes scores of students and of teachers, of shape
+        (n_rows, n_classes), and the temperature, and returns one value a row.
     temperature : float, default=1.0
         Of the softening.
+    target_dropout : bool, default=False
+        Whether what students learn from teachers is taken under dropout; see Notes.
+    target_gradient : bool, default=False
+        Whether the distillation also moves teachers towards students; see Notes.
+    class_weight : mapping, "balanced" or None, default=None
+        How much a labelled row counts in the two classification losses by its label,
+        and where heads are fitted that take weights. "balanced" gives all classes of
+        a dataset the same sum. A mapping of datasets to "balanced", None or a
+        mapping of labels to weights is for some; with one dataset, a mapping of its
+        labels.
     adjustment_units : int, default=256
         Width of the adjustment's hidden layer (Fig. 2).
     adjustment_dropout : float, default=0.75
@@ -119,8 +139,16 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         suits embeddings of any scale. It is folded exactly into the weights: a
         student takes embeddings as its expert makes them. The paper does not; see
         Notes.
-    schedule : {"joint"}, default="joint"
-        How students and teachers take turns (section 3.1).
+    schedule : {"joint", "alternating"}, default="joint"
+        How students and teachers take turns (section 3.1): all together, or rounds
+        in which teachers are trained with the students fixed, then students with
+        the teachers and their targets fixed.
+    n_rounds : int, default=5
+        Of the alternating schedule, which share out `max_epochs`. One round is the
+        usual distillation in two stages.
+    restart_rounds : bool, default=False
+        Whether each turn of the alternating schedule trains from the first weights
+        instead of the last ones.
     warmup_epochs : int, default=0
         Epochs before the distillation begins. The paper has 25, for teachers that
         start at random; here they start from their experts' heads.
@@ -128,6 +156,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Passes over the rows of all datasets. The paper has 500.
     batch_size : int, default=128
         Rows in a step. The paper does not say.
+    labelled_share : float, default=0.0
+        Where fewer of all rows than this share have labels, every batch gets
+        labelled rows on top until they make it up; see Notes.
     learning_rate : float, default=2e-3
         Of AdamW. The paper has 1e-5; see Notes.
     learning_rate_decay : {"cosine", "constant"}, default="cosine"
@@ -135,6 +166,19 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         or stays, as in the paper; see Notes.
     weight_decay : float, default=3e-3
         Of AdamW.
+    early_stopping : bool, default=False
+        Whether to keep the weights of the epoch with the best mean accuracy of the
+        students on validation rows: ``X_val``, or else an inner split of what fit is
+        given, on which then neither experts nor students are trained.
+    n_iter_no_change : int, default=10
+        Number of epochs without improvement after which early stopping ends the
+        training.
+    keep_expert : bool, default=False
+        Whether a student that is no better than its expert on validation rows, taken
+        as for early stopping, becomes that expert. A frozen expert that has seen
+        these rows looks better than it is: give others as ``X_val``.
+    validation_fraction : float, default=0.1
+        Of each dataset's labelled rows, for the inner split.
     memory : str, Path or object with the joblib.Memory interface, default=None
         Where to keep what frozen experts make of the rows, across processes and
         sessions. Within a process, a frozen expert embeds the rows of a
@@ -167,6 +211,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Names of the datasets in fit, sorted.
     experts_ : dict of str to estimator
         The experts, fitted.
+    kept_experts_ : list of str
+        Names of the datasets whose student is its expert, see `keep_expert`.
     students_, teachers_ : dict of str to DistilledClassifier
         For each labelled dataset a classifier that stands alone, with weights in
         NumPy.

@@ -1,0 +1,1 @@
+"""Studies of jedi_sklearn, kept apart from the package."""

@@ -1,0 +1,113 @@
+"""JEDI's variants: Table 3, the schedules, and each departure from the paper undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+from jedi_sklearn import PAPER_PARAMS, JEDIClassifier
+
+from .contestants import BASELINES, DatasetScores, jedi
+from .problem import Problem
+
+Params = dict[str, Any]
+
+MAIN = "JEDI"
+NO_DISTILLATION = "no distillation"
+WITHOUT_EXTRA = "without the extra dataset"
+TWO_STAGES = "two stages"
+PAPER = "paper"
+
+TEACHER_INPUTS: dict[str, Params] = {
+    "predictions": {"teacher_input": "predictions"},
+    "base": {"teacher_input": "base"},
+    MAIN: {},
+    "adjusted+predictions": {"teacher_input": "adjusted+predictions"},
+}
+
+SCHEDULES: dict[str, Params] = {
+    MAIN: {},
+    "alternating": {"schedule": "alternating", "n_rounds": 5},
+    TWO_STAGES: {"schedule": "alternating", "n_rounds": 1},
+}
+
+# What the plainest code of the paper's equations would do where the paper is silent.
+UNSAID: Params = {"target_dropout": True, "target_gradient": True}
+
+
+def sources(extra: str) -> dict[str, Params]:
+    """Return the rows that students learn from teachers on (section 5.2)."""
+    return {
+        NO_DISTILLATION: {"distill_from": None},
+        "own dataset": {"distill_from": "own"},
+        "one other dataset": {"distill_from": [extra]},
+        MAIN: {},
+    }
+
+
+def deviations() -> dict[str, Params]:
+    """Return each default that is not the paper's, put back by itself."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature(JEDIClassifier).parameters.items()
+    }
+    return {
+        f"{name}={value!r}": {name: value}
+        for name, value in (UNSAID | PAPER_PARAMS).items()
+        if value != defaults[name]
+    }
+
+
+def variants(extra: str) -> dict[str, Params]:
+    """Return the parameters of every variant of JEDI by its name."""
+    return {
+        **TEACHER_INPUTS,
+        **sources(extra),
+        **SCHEDULES,
+        **deviations(),
+        PAPER: dict(PAPER_PARAMS),
+        WITHOUT_EXTRA: {},
+    }
+
+
+def contestants_of(regime: str, extra: str) -> list[str]:
+    """Return the names of what runs in a regime."""
+    if regime == "tenth":
+        names = [*BASELINES, *variants(extra)]
+        return [name for name in names if name != WITHOUT_EXTRA]
+    names = [*BASELINES, MAIN, NO_DISTILLATION]
+    if regime == "all":
+        # Nothing is left for them to label.
+        return [n for n in names if n not in ("self-training", "label spreading")]
+    return [*names, WITHOUT_EXTRA]
+
+
+def run_contestant(
+    name: str, problem: Problem, seed: int, shortened: Params
+) -> DatasetScores:
+    """Return the class scores of a contestant on the test rows.
+
+    Parameters
+    ----------
+    name : str
+    problem : Problem
+    seed : int
+    shortened : dict
+        Parameters that every variant of JEDI is given last, such as fewer epochs.
+    """
+    if name in BASELINES:
+        return BASELINES[name](problem, seed)
+    if name == WITHOUT_EXTRA:
+        rows = {n: X for n, X in problem.X_train.items() if n != problem.extra}
+        problem = replace(problem, X_train=rows)
+    return jedi(problem, seed, variants(problem.extra)[name] | shortened)
+
+
+def settings_of(name: str, extra: str, shortened: Params) -> Params:
+    """Return all that a contestant's result depends on beside the problem."""
+    if name in BASELINES:
+        return {}
+    params = variants(extra)[name] | shortened
+    settings = JEDIClassifier(**params).get_params(deep=False)
+    return {key: value for key, value in settings.items() if key != "experts"}
