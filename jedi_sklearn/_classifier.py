@@ -118,9 +118,11 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     temperature : float, default=1.0
         Of the softening.
     target_dropout : bool, default=False
-        Whether what students learn from teachers is taken under dropout; see Notes.
+        Whether what students learn from teachers is taken under dropout, in the
+        joint schedule; see Notes.
     target_gradient : bool, default=False
-        Whether the distillation also moves teachers towards students; see Notes.
+        Whether the distillation also moves teachers towards students, in the joint
+        schedule; see Notes.
     class_weight : mapping, "balanced" or None, default=None
         How much a labelled row counts in the two classification losses by its label,
         and where heads are fitted that take weights. "balanced" gives all classes of
@@ -158,7 +160,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Rows in a step. The paper does not say.
     labelled_share : float, default=0.0
         Where fewer of all rows than this share have labels, every batch gets
-        labelled rows on top until they make it up; see Notes.
+        labelled rows on top, so many that on average they make it up; see Notes.
     learning_rate : float, default=2e-3
         Of AdamW. The paper has 1e-5; see Notes.
     learning_rate_decay : {"cosine", "constant"}, default="cosine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jedi_sklearn._row_weights import RowWeights
 from jedi_sklearn.training.batches import Batches, TrainingRows, stack_rows
 
 Codes = list[list[int] | None]
 
 
-def _datasets(codes: Codes, sizes: list[int]) -> TrainingRows:
+def _datasets(
+    codes: Codes, sizes: list[int], weights: list[RowWeights] | None = None
+) -> TrainingRows:
     """Stack rows that say who they are: features are dataset, row, and their sum."""
     embeddings = []
     for i, n in enumerate(sizes):
@@ -25,7 +29,7 @@ def _datasets(codes: Codes, sizes: list[int]) -> TrainingRows:
             [np.column_stack([dataset, number]), (dataset + number)[:, None]]
         )
     arrays = [None if c is None else np.array(c, dtype=np.int64) for c in codes]
-    return stack_rows(embeddings, arrays)
+    return stack_rows(embeddings, arrays, weights)
 
 
 def _who(features: Any) -> list[tuple[int, int]]:
@@ -172,3 +176,201 @@ def test_batches__batch_as_large_as_the_rows__one_in_order(batch_size):
     batches = Batches(rows, batch_size, torch.Generator().manual_seed(0), "cpu")
     (batch,) = batches
     np.testing.assert_array_equal(batch.features, rows.features)
+
+
+# --------------------------------------------------------------------------------------
+# Weights.
+# --------------------------------------------------------------------------------------
+
+
+def _weights(sizes: list[int], seed: int) -> list[RowWeights]:
+    rng = np.random.default_rng(seed)
+    return [
+        RowWeights(rng.uniform(0.1, 5.0, size=n), rng.uniform(0.1, 5.0, size=n))
+        for n in sizes
+    ]
+
+
+@settings(deadline=None)
+@given(table=tables(), seed=st.integers(0, 2**32 - 1), data=st.data())
+def test_batch__weights__are_those_of_its_rows(table, seed, data):
+    codes, sizes = table
+    weights = _weights(sizes, seed)
+    rows = _datasets(codes, sizes, weights)
+    # A batch with labelled rows that were added has rows twice.
+    numbers = st.integers(0, sum(sizes) - 1)
+    chosen = data.draw(st.lists(numbers, min_size=1, max_size=30))
+    batch = Batches(rows, 8, torch.Generator(), "cpu").batch(torch.tensor(chosen))
+    mean = np.mean(np.concatenate([weight.rows for weight in weights]))
+    here = _who(batch.features)
+    expected = [weights[i].rows[row] / mean for i, row in here]
+    np.testing.assert_allclose(batch.weights, expected, rtol=1e-6)
+    assert batch.weights.dtype == torch.float32
+    for i in range(len(sizes)):
+        labelled = [who for who in here if who[0] == i and _code(codes, *who) >= 0]
+        assert batch.labels[i].tolist() == [_code(codes, *who) for who in labelled]
+        assert batch.label_weights[i].dtype == torch.float32
+        np.testing.assert_allclose(
+            batch.label_weights[i],
+            [
+                weights[i].rows[row] / mean * weights[i].labels[row]
+                for _, row in labelled
+            ],
+            rtol=1e-6,
+        )
+
+
+@settings(deadline=None)
+@given(table=tables(), seed=st.integers(0, 2**32 - 1), unit=st.floats(1e-6, 1e6))
+def test_stack_rows__weights__mean_1_whatever_their_unit(table, seed, unit):
+    codes, sizes = table
+    weights = _weights(sizes, seed)
+    rows = _datasets(codes, sizes, weights)
+    assert rows.weights.dtype == np.float32
+    assert rows.weights.mean(dtype=np.float64) == pytest.approx(1.0, rel=1e-6)
+    in_unit = [weight._replace(rows=unit * weight.rows) for weight in weights]
+    again = _datasets(codes, sizes, in_unit)
+    np.testing.assert_allclose(again.weights, rows.weights, rtol=1e-6)
+    # That of the classes does: they weigh terms of the loss.
+    for here, there in zip(again.class_weights, rows.class_weights, strict=True):
+        assert here.dtype == np.float32
+        np.testing.assert_array_equal(here, there)
+
+
+@settings(deadline=None)
+@given(table=tables(), seed=st.integers(0, 2**32 - 1))
+def test_sizes__sums_of_the_weights(table, seed):
+    codes, sizes = table
+    weights = _weights(sizes, seed)
+    given = _datasets(codes, sizes, weights).sizes
+    sums = np.array([weight.rows.sum() for weight in weights])
+    np.testing.assert_allclose(given, sums / sums.sum() * sum(sizes), rtol=1e-5)
+
+
+@settings(deadline=None)
+@given(table=tables())
+def test_stack_rows__no_weights__as_all_ones(table):
+    codes, sizes = table
+    rows = _datasets(codes, sizes)
+    ones = _datasets(codes, sizes, [RowWeights(np.ones(n), np.ones(n)) for n in sizes])
+    assert rows.sizes == ones.sizes == sizes
+    np.testing.assert_array_equal(rows.weights, np.ones(sum(sizes)))
+    np.testing.assert_array_equal(ones.weights, rows.weights)
+    for part in (rows, ones):
+        for of_class, labels in zip(part.class_weights, part.labels, strict=True):
+            np.testing.assert_array_equal(of_class, np.ones(len(labels)))
+
+
+def test_stack_rows__weights__left_alone():
+    weights = _weights(SIZES, seed=0)
+    before = [RowWeights(w.rows.copy(), w.labels.copy()) for w in weights]
+    rows = _datasets(CODES, SIZES, weights)
+    rows.weights[:] = -1
+    rows.class_weights[0][:] = -1
+    np.testing.assert_equal(weights, before)
+
+
+# --------------------------------------------------------------------------------------
+# More labelled rows.
+# --------------------------------------------------------------------------------------
+
+# One row in five has a label.
+FEW: Codes = [[0, -1, -1, -1, 1, -1, -1, -1, -1] * 9, None, [1, -1, 0, -1, -1, -1] * 4]
+FEW_SIZES = [81, 21, 24]
+LABELLED = {
+    (i, row)
+    for i, n in enumerate(FEW_SIZES)
+    for row in range(n)
+    if _code(FEW, i, row) >= 0
+}
+
+
+def _shared(
+    share: float, batch_size: int = 20, n_epochs: int = 1, seed: int = 0
+) -> list[list[list[tuple[int, int]]]]:
+    generator = torch.Generator().manual_seed(seed)
+    rows = _datasets(FEW, FEW_SIZES)
+    batches = Batches(rows, batch_size, generator, "cpu", labelled_share=share)
+    return [[_who(batch.features) for batch in batches] for _ in range(n_epochs)]
+
+
+def _counts(epoch: list[list[tuple[int, int]]]) -> Counter[tuple[int, int]]:
+    return Counter(who for batch in epoch for who in batch)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_labelled_share__every_row_once__more_of_the_labelled_in_turn(share):
+    counts = _counts(_shared(share)[0])
+    assert len(counts) == sum(FEW_SIZES)
+    assert {n for who, n in counts.items() if who not in LABELLED} == {1}
+    of_labelled = [counts[who] for who in LABELLED]
+    assert min(of_labelled) >= 1
+    assert max(of_labelled) >= 2
+    assert max(of_labelled) - min(of_labelled) <= 1
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("batch_size", [5, 20, 126, 1000])
+def test_labelled_share__labelled_rows_of_an_epoch__make_it_up(share, batch_size):
+    epoch = _shared(share, batch_size)[0]
+    counts = _counts(epoch)
+    n_labelled = sum(counts[who] for who in LABELLED)
+    # The number of rows that are added is rounded in every batch.
+    wanted = share * counts.total()
+    assert abs(n_labelled - wanted) <= 0.5 * len(epoch)
+    # All batches alike, whatever labelled rows they have by chance.
+    added = [len(batch) - batch_size for batch in epoch[:-1]]
+    assert len(set(added)) <= 1
+
+
+def test_labelled_share__over_epochs__added_rows_spread_evenly():
+    # In an epoch about one labelled row in three is added.
+    epochs = _shared(0.25, n_epochs=200)
+    added = sum((_counts(epoch) for epoch in epochs), Counter())
+    of_row = np.array([added[who] - 200 for who in LABELLED])
+    share = of_row.mean() / 200
+    assert 0.2 < share < 0.5
+    sd = np.sqrt(200 * share * (1 - share))
+    assert (np.abs(of_row - of_row.mean()) < 5 * sd).all()
+    # Not the same ones in every epoch.
+    assert (of_row < 200).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 26 / 126])
+def test_labelled_share__no_more_than_there_is__changes_no_bit(share):
+    assert len(LABELLED) == 26
+    generator, plain = (torch.Generator().manual_seed(0) for _ in range(2))
+    rows = _datasets(FEW, FEW_SIZES)
+    batches = Batches(rows, 20, generator, "cpu", labelled_share=share)
+    for _ in range(2):
+        chosen = torch.randperm(126, generator=plain).split(20)
+        for batch, numbers in zip(batches, chosen, strict=True):
+            expected = rows.features[numbers.sort().values]
+            np.testing.assert_array_equal(batch.features, expected)
+    # Nothing more is drawn either.
+    np.testing.assert_array_equal(generator.get_state(), plain.get_state())
+
+
+def test_labelled_share__same_seed__same_batches():
+    assert _shared(0.5, n_epochs=2, seed=3) == _shared(0.5, n_epochs=2, seed=3)
+    assert _shared(0.5, seed=3) != _shared(0.5, seed=4)
+
+
+def test_labelled_share__as_many_batches():
+    rows = _datasets(FEW, FEW_SIZES)
+    batches = Batches(rows, 20, torch.Generator().manual_seed(0), "cpu", 0.5)
+    assert len(list(batches)) == len(batches) == 7
+
+
+def test_labelled_share__row_is_there_twice__label_and_weight_too():
+    weights = _weights(FEW_SIZES, seed=0)
+    rows = _datasets(FEW, FEW_SIZES, weights)
+    generator = torch.Generator().manual_seed(0)
+    (batch,) = Batches(rows, 1000, generator, "cpu", labelled_share=0.9)
+    mean = np.mean(np.concatenate([weight.rows for weight in weights]))
+    for i, part in enumerate(batch.labelled):
+        here = _who(batch.features[part])
+        assert len(here) > len(set(here)) or FEW[i] is None
+        assert batch.labels[i].tolist() == [_code(FEW, *who) for who in here]
+        expected = [weights[i].rows[r] * weights[i].labels[r] / mean for _, r in here]
+        np.testing.assert_allclose(batch.label_weights[i], expected, rtol=1e-6)

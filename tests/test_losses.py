@@ -1,7 +1,7 @@
 """The loss of a batch against a transcription of the paper's equations.
 
 The reference is written row by row in NumPy, double precision, from the formulas of
-sections 3.2 and 4.4 and nothing else.
+sections 3.2, 4.4 and 5 and nothing else.
 """
 
 from __future__ import annotations
@@ -16,28 +16,36 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.special import entr, log_softmax, softmax
+from scipy.special import entr, softmax
+from sklearn.datasets import make_blobs
 from sklearn.metrics import hinge_loss, log_loss
+from sklearn.svm import LinearSVC
+from torch import nn
 
+from jedi_sklearn._row_weights import RowWeights
 from jedi_sklearn._weights import Adjustment, Linear
 from jedi_sklearn.training.batches import Batch, Batches, TrainingRows, stack_rows
 from jedi_sklearn.training.losses import (
     CLASSIFICATION_LOSSES,
     DISTILLATION_LOSSES,
     Objective,
+    classification_loss,
+    distillation_loss,
     distillation_sources,
     distillation_weights,
     joint_loss,
 )
 from jedi_sklearn.training.networks import (
+    Dropout,
     JointNetwork,
     Task,
     Weights,
+    Wiring,
     teacher_dropout,
-    to_numpy,
 )
 
 NO_TEACHER_DROPOUT = 1e6
+TEACHER_INPUTS = ["adjusted", "adjusted+predictions", "base", "predictions"]
 
 
 @pytest.fixture(autouse=True)
@@ -67,14 +75,46 @@ class Problem(NamedTuple):
     codes: list[np.ndarray | None]
     tasks: list[Task]
     weights: Weights
+    teacher_input: str = "adjusted"
+    # For each dataset the weights of its rows, in any unit, and those of its classes.
+    row_weights: list[np.ndarray] | None = None
+    class_weights: list[np.ndarray] | None = None
 
     @property
     def rows(self) -> TrainingRows:
-        return stack_rows(self.embeddings, self.codes)
+        weights = [
+            RowWeights(
+                self.row_weight(i),
+                np.array([self.class_weight(i, row) for row in range(n)]),
+            )
+            for i, n in enumerate(self.sizes)
+        ]
+        if self.row_weights is self.class_weights is None:
+            return stack_rows(self.embeddings, self.codes)
+        return stack_rows(self.embeddings, self.codes, weights)
 
     @property
     def sizes(self) -> list[int]:
         return [len(of_experts[0]) for of_experts in self.embeddings]
+
+    @property
+    def names(self) -> list[str]:
+        return [f"d{i}" for i in range(len(self.embeddings))]
+
+    def code(self, dataset: int, row: int) -> int:
+        codes = self.codes[dataset]
+        return -1 if codes is None else int(codes[row])
+
+    def row_weight(self, dataset: int) -> np.ndarray:
+        if self.row_weights is None:
+            return np.ones(self.sizes[dataset])
+        return self.row_weights[dataset]
+
+    def class_weight(self, dataset: int, row: int) -> float:
+        code = self.code(dataset, row)
+        if self.class_weights is None or code < 0:
+            return 1.0 if self.class_weights is None else 1e3  # must not be used
+        return float(self.class_weights[dataset][code])
 
 
 def make_problem(seed: int, n_labelled: list[int], n_unlabelled: list[int]) -> Problem:
@@ -106,6 +146,36 @@ def make_problem(seed: int, n_labelled: list[int], n_unlabelled: list[int]) -> P
     return Problem(embeddings, codes, tasks, weights)
 
 
+def seen_by_teachers(problem: Problem, teacher_input: str) -> Problem:
+    """Give the teachers another input, and weights for it."""
+    rng = np.random.default_rng(4)
+    n_inputs = 0
+    if teacher_input != "predictions":
+        n_inputs += sum(len(a.up.intercept) for a in problem.weights.adjustments)
+    if "predictions" in teacher_input:
+        n_inputs += sum(len(head.coef) for head in problem.weights.heads)
+    teachers = [
+        _linear(rng, len(head.coef), n_inputs) for head in problem.weights.heads
+    ]
+    weights = problem.weights._replace(teachers=teachers)
+    return problem._replace(weights=weights, teacher_input=teacher_input)
+
+
+def weighted(
+    problem: Problem, seed: int = 0, *, rows: bool = True, classes: bool = True
+) -> Problem:
+    """Give rows and classes weights, some of the rows none."""
+    rng = np.random.default_rng(seed)
+    of_rows = [rng.integers(0, 4, size=n) + rng.uniform(size=n) for n in problem.sizes]
+    for of_dataset in of_rows:
+        of_dataset[2::5] = 0.0
+    of_classes = [rng.uniform(0.1, 3.0, size=5) for _ in problem.sizes]
+    return problem._replace(
+        row_weights=of_rows if rows else None,
+        class_weights=of_classes if classes else None,
+    )
+
+
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
 
@@ -129,13 +199,14 @@ def make_network(
     adjustment_dropout: float = 0.0,
     units_per_class: float = NO_TEACHER_DROPOUT,
     seed: int = 0,
+    **targets: bool,
 ) -> JointNetwork:
+    generator = torch.Generator().manual_seed(seed)
     return JointNetwork(
         problem.weights,
         problem.tasks,
-        adjustment_dropout,
-        units_per_class,
-        torch.Generator().manual_seed(seed),
+        Dropout(adjustment_dropout, units_per_class, generator),
+        Wiring.of(problem.teacher_input, **targets),
     ).double()
 
 
@@ -147,17 +218,21 @@ def make_objective(problem: Problem, **changes: Any) -> Objective:
         "student_loss": "cross_entropy",
         "teacher_loss": "hinge",
         "distillation_loss": "cross_entropy",
+        "distill_from": "all",
         "temperature": 1.0,
     } | changes
+    sources = distillation_sources(values["distill_from"], problem.names)
     return Objective(
         alpha=values["alpha"],
         beta=values["beta"],
         gamma=values["gamma"],
-        student_loss=CLASSIFICATION_LOSSES[values["student_loss"]],
-        teacher_loss=CLASSIFICATION_LOSSES[values["teacher_loss"]],
-        distillation_loss=DISTILLATION_LOSSES[values["distillation_loss"]],
+        student_loss=classification_loss("student_loss", values["student_loss"]),
+        teacher_loss=classification_loss("teacher_loss", values["teacher_loss"]),
+        distillation_loss=distillation_loss(
+            "distillation_loss", values["distillation_loss"]
+        ),
         temperature=values["temperature"],
-        weights=distillation_weights(problem.sizes),
+        weights=distillation_weights(problem.rows.sizes) * sources,
     )
 
 
@@ -167,7 +242,11 @@ def make_batch(problem: Problem, chosen: Any = None) -> Batch:
     if chosen is None:
         chosen = range(sum(problem.sizes))
     batch = batches.batch(torch.tensor(list(chosen), dtype=torch.int64))
-    return batch._replace(features=batch.features.double())
+    return batch._replace(
+        features=batch.features.double(),
+        weights=batch.weights.double(),
+        label_weights=[weights.double() for weights in batch.label_weights],
+    )
 
 
 def loss_of(
@@ -209,75 +288,121 @@ def adjusted(weights: Adjustment, x: np.ndarray) -> np.ndarray:
 def classification(kind: str, scores: np.ndarray, label: int) -> float:
     if kind == "cross_entropy":
         return float(np.log(np.exp(scores).sum()) - scores[label])
-    others = max(score for k, score in enumerate(scores) if k != label)
-    return max(0.0, 1.0 + others - scores[label])
+    if kind == "hinge":
+        others = max(score for k, score in enumerate(scores) if k != label)
+        return max(0.0, 1.0 + others - scores[label])
+    power = {"one_vs_rest_hinge": 1, "squared_hinge": 2}[kind]
+    return sum(
+        max(0.0, 1.0 - score if k == label else 1.0 + score) ** power
+        for k, score in enumerate(scores.tolist())
+    )
 
 
 def distillation(
     kind: str, student: np.ndarray, teacher: np.ndarray, temperature: float
 ) -> float:
     if kind == "mse":
-        return float(np.mean((student - teacher) ** 2))
-    wanted = softmax(teacher / temperature)
-    loss = -np.sum(wanted * log_softmax(student / temperature))
+        return float(((student - teacher) ** 2).mean())
+    wanted = log_probabilities(teacher / temperature)
+    given = log_probabilities(student / temperature)
     if kind == "kl":
-        loss -= entr(wanted).sum()
-    return float(loss * temperature**2)
+        given = given - wanted
+    return float(-(np.exp(wanted) @ given) * temperature**2)
 
 
-def eq_2(sizes: list[int], i: int, j: int) -> float:
+def log_probabilities(scores: np.ndarray) -> np.ndarray:
+    below = scores - scores.max()
+    return below - np.log(np.exp(below).sum())
+
+
+def eq_2(sizes: list[float], i: int, j: int) -> float:
     return 1.0 if i == j else sizes[j] / sum(sizes)
 
 
-def row_scores(
-    problem: Problem, weights: Weights, dataset: int, row: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return what the students and the teachers say of a row."""
-    embedding = [e[row].astype(float) for e in problem.embeddings[dataset]]
-    after = [
-        adjusted(a, x) for a, x in zip(weights.adjustments, embedding, strict=True)
-    ]
+def learns(distill_from: str | list[str] | None, i: int, j: int) -> bool:
+    """Section 5.2: whether student j learns on rows of dataset i."""
+    if distill_from == "own":
+        return i == j
+    return distill_from == "all" or f"d{i}" in (distill_from or [])
+
+
+# What the students and the teachers say of a row.
+RowScores = tuple[list[np.ndarray], list[np.ndarray]]
+
+
+def row_scores(problem: Problem, weights: Weights, dataset: int, row: int) -> RowScores:
+    base = [e[row].astype(float) for e in problem.embeddings[dataset]]
+    after = [adjusted(a, x) for a, x in zip(weights.adjustments, base, strict=True)]
     students = [
         linear(head, after[task.expert])
         for head, task in zip(weights.heads, problem.tasks, strict=True)
     ]
-    return students, [linear(t, np.concatenate(after)) for t in weights.teachers]
+    seen = {
+        "base": base,
+        "adjusted": after,
+        "predictions": students,
+        "adjusted+predictions": after + students,
+    }[problem.teacher_input]
+    return students, [linear(t, np.concatenate(seen)) for t in weights.teachers]
+
+
+def rows_of(problem: Problem) -> list[tuple[int, int]]:
+    """Return (dataset, row) for the number of a row."""
+    return [(i, row) for i, n in enumerate(problem.sizes) for row in range(n)]
+
+
+def reference_scores(
+    problem: Problem, chosen: list[int], weights: Weights | None = None
+) -> list[RowScores]:
+    weights = problem.weights if weights is None else weights
+    where = rows_of(problem)
+    return [row_scores(problem, weights, *where[number]) for number in chosen]
 
 
 def reference_loss(
     problem: Problem,
     chosen: list[int],
-    weights: Weights | None = None,
+    scores: list[RowScores] | None = None,
+    targets: list[RowScores] | None = None,
+    *,
     alpha: float = 1.0,
     beta: float = 1.0,
     gamma: float = 0.4,
     student_loss: str = "cross_entropy",
     teacher_loss: str = "hinge",
     distillation_loss: str = "cross_entropy",
+    distill_from: str | list[str] | None = "all",
     temperature: float = 1.0,
 ) -> float:
     """Mean of Eq. (1) over rows given by their numbers, dataset after dataset.
 
-    The teachers' part of the third term is always that of the problem's own weights:
-    it is a pseudo-label, so that a derivative by the weights leaves it alone.
+    The scores, and those of which the teachers' part is the pseudo-label of the third
+    term, are by default those of the problem's own weights: so a derivative by the
+    weights of the scores alone leaves the pseudo-label alone.
     """
-    weights = problem.weights if weights is None else weights
-    where = [(i, row) for i, n in enumerate(problem.sizes) for row in range(n)]
+    scores = reference_scores(problem, chosen) if scores is None else scores
+    targets = reference_scores(problem, chosen) if targets is None else targets
+    where = rows_of(problem)
+    # Weights are relative to their mean, and a dataset is as large as its weights.
+    sizes = [float(problem.row_weight(i).sum()) for i in range(len(problem.sizes))]
     total = 0.0
-    for i, row in (where[number] for number in chosen):
-        students, teachers = row_scores(problem, weights, i, row)
-        _, targets = row_scores(problem, problem.weights, i, row)
-        code = -1 if problem.codes[i] is None else problem.codes[i][row]
+    for number, (students, teachers), (_, wanted) in zip(
+        chosen, scores, targets, strict=True
+    ):
+        i, row = where[number]
+        of_row, code = 0.0, problem.code(i, row)
         for k, task in enumerate(problem.tasks):
             j = task.dataset
             if i == j and code >= 0:
-                total += alpha * classification(student_loss, students[k], code)
-                total += beta * classification(teacher_loss, teachers[k], code)
-            total += (
-                gamma
-                * eq_2(problem.sizes, i, j)
-                * distillation(distillation_loss, students[k], targets[k], temperature)
-            )
+                supervised = alpha * classification(student_loss, students[k], code)
+                supervised += beta * classification(teacher_loss, teachers[k], code)
+                of_row += problem.class_weight(i, row) * supervised
+            if gamma and learns(distill_from, i, j):
+                third = distillation(
+                    distillation_loss, students[k], wanted[k], temperature
+                )
+                of_row += gamma * eq_2(sizes, i, j) * third
+        total += of_row * problem.row_weight(i)[row] * len(where) / sum(sizes)
     return total / len(chosen)
 
 
@@ -289,6 +414,7 @@ settings_of_losses = st.fixed_dictionaries(
         "student_loss": st.sampled_from(sorted(CLASSIFICATION_LOSSES)),
         "teacher_loss": st.sampled_from(sorted(CLASSIFICATION_LOSSES)),
         "distillation_loss": st.sampled_from(sorted(DISTILLATION_LOSSES)),
+        "distill_from": st.sampled_from(["all", "own", None, ["d0"], ["d3", "d1"]]),
         "temperature": st.floats(0.5, 5.0),
     }
 )
@@ -312,39 +438,110 @@ CASES = {
 # --------------------------------------------------------------------------------------
 
 
+def assert_equation_1(
+    problem: Problem, chosen: list[int], options: list[dict[str, Any]]
+) -> None:
+    """Compare the loss of a batch with the reference for each of the options."""
+    batch, network = make_batch(problem, chosen), make_network(problem)
+    given, expected = network(batch), reference_scores(problem, chosen)
+    for changes in options:
+        objective = make_objective(problem, **changes)
+        loss, _ = joint_loss(objective, given, batch, network.datasets)
+        assert loss.item() == pytest.approx(
+            reference_loss(problem, chosen, expected, expected, **changes),
+            rel=1e-6,
+            abs=1e-9,
+        ), changes
+
+
+def options_of_losses(**values: Any) -> list[dict[str, Any]]:
+    return [dict(zip(values, each, strict=True)) for each in product(*values.values())]
+
+
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("distillation_loss", sorted(DISTILLATION_LOSSES))
-@pytest.mark.parametrize(
-    "kinds", list(product(sorted(CLASSIFICATION_LOSSES), repeat=2)), ids="-".join
-)
-def test_joint_loss__equals_equation_1(case, kinds, distillation_loss):
+@pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
+def test_joint_loss__equals_equation_1(case, teacher_input):
     problem, chosen = CASES[case]
-    changes = {
-        "student_loss": kinds[0],
-        "teacher_loss": kinds[1],
-        "distillation_loss": distillation_loss,
-    }
-    loss = loss_of(
-        problem, make_network(problem), make_batch(problem, chosen), **changes
+    options = options_of_losses(
+        student_loss=CLASSIFICATION_LOSSES,
+        teacher_loss=CLASSIFICATION_LOSSES,
+        distillation_loss=DISTILLATION_LOSSES,
     )
-    assert loss.item() == pytest.approx(
-        reference_loss(problem, chosen, **changes), rel=1e-6, abs=1e-9
+    assert_equation_1(seen_by_teachers(problem, teacher_input), chosen, options)
+
+
+@pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
+@pytest.mark.parametrize("teacher_loss", CLASSIFICATION_LOSSES)
+@pytest.mark.parametrize("student_loss", CLASSIFICATION_LOSSES)
+def test_joint_loss__every_combination__equals_equation_1(
+    student_loss, teacher_loss, teacher_input
+):
+    problem, chosen = CASES["four datasets"]
+    problem = seen_by_teachers(problem, teacher_input)
+    options = options_of_losses(
+        student_loss=[student_loss],
+        teacher_loss=[teacher_loss],
+        distillation_loss=DISTILLATION_LOSSES,
+        distill_from=["all", "own", None, ["d3", "d2"]],
     )
+    assert_equation_1(problem, chosen, options)
+    assert_equation_1(weighted(problem), chosen, options)
 
 
 @settings(max_examples=60, deadline=None)
-@given(problem=problems(), changes=settings_of_losses, data=st.data())
+@given(
+    problem=problems(),
+    teacher_input=st.sampled_from(TEACHER_INPUTS),
+    weights=st.fixed_dictionaries({"rows": st.booleans(), "classes": st.booleans()}),
+    changes=settings_of_losses,
+    data=st.data(),
+)
 def test_joint_loss__any_batch_and_parameters__equals_equation_1(
-    problem, changes, data
+    problem, teacher_input, weights, changes, data
 ):
+    problem = weighted(seen_by_teachers(problem, teacher_input), **weights)
     numbers = st.integers(0, sum(problem.sizes) - 1)
     chosen = data.draw(st.lists(numbers, min_size=1, max_size=8, unique=True))
-    loss = loss_of(
-        problem, make_network(problem), make_batch(problem, chosen), **changes
-    )
-    assert loss.item() == pytest.approx(
-        reference_loss(problem, chosen, **changes), rel=1e-6, abs=1e-9
-    )
+    # A batch puts its rows in order, which changes nothing in the mean.
+    assert_equation_1(problem, chosen, [changes])
+
+
+def test_joint_loss__row_of_weight_2__as_the_row_twice():
+    # Eq. (2) too: the row's dataset is larger by one row.
+    problem, chosen = CASES["four datasets"]
+    for number, (i, row) in enumerate(rows_of(problem)):
+        twice = [np.ones(n) for n in problem.sizes]
+        twice[i][row] = 2.0
+        heavier = problem._replace(row_weights=twice)
+        repeated = _with_row_again(problem, i, row)
+        losses = [
+            loss_of(p, make_network(p), make_batch(p), gamma=2.0).item()
+            for p in (heavier, repeated, problem)
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6), number
+        assert losses[0] != pytest.approx(losses[2], rel=1e-4), number
+    assert number == len(chosen) - 1
+
+
+def _with_row_again(problem: Problem, dataset: int, row: int) -> Problem:
+    embeddings, codes = list(problem.embeddings), list(problem.codes)
+    embeddings[dataset] = [np.append(e, e[[row]], axis=0) for e in embeddings[dataset]]
+    if codes[dataset] is not None:
+        codes[dataset] = np.append(codes[dataset], codes[dataset][row])
+    return problem._replace(embeddings=embeddings, codes=codes)
+
+
+def test_joint_loss__class_weight__in_the_terms_that_see_labels_alone():
+    problem, chosen = CASES["mixed"]
+    doubled = problem._replace(class_weights=[np.full(5, 2.0) for _ in problem.sizes])
+    network = make_network(problem)
+    for only, factor in (("alpha", 2.0), ("beta", 2.0), ("gamma", 1.0)):
+        changes = dict.fromkeys(["alpha", "beta", "gamma"], 0.0) | {only: 1.0}
+        given, plain = (
+            loss_of(p, network, make_batch(p, chosen), **changes).item()
+            for p in (doubled, problem)
+        )
+        assert given == pytest.approx(factor * plain), only
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -355,41 +552,73 @@ def test_joint_loss__eval_mode__as_without_dropout(case):
     assert loss.item() == pytest.approx(reference_loss(problem, chosen), rel=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("distillation_loss", sorted(DISTILLATION_LOSSES))
-def test_joint_loss__gradient__equals_finite_differences(case, distillation_loss):
+# One loss of each kind, each kind somewhere.
+GRADIENTS = [
+    {"temperature": 2.0}
+    | dict(
+        zip(("distillation_loss", "student_loss", "teacher_loss"), kinds, strict=True)
+    )
+    for kinds in (
+        ("cross_entropy", "cross_entropy", "hinge"),
+        ("kl", "squared_hinge", "one_vs_rest_hinge"),
+        ("mse", "hinge", "squared_hinge"),
+    )
+]
+
+
+@pytest.mark.parametrize("target_gradient", [False, True], ids=["fixed", "moving"])
+@pytest.mark.parametrize(
+    ("case", "teacher_input"),
+    [
+        *((case, "adjusted") for case in CASES),
+        *product(["labelled", "unlabelled", "mixed"], TEACHER_INPUTS[1:]),
+    ],
+)
+def test_joint_loss__gradient__equals_finite_differences(
+    case, teacher_input, target_gradient
+):
     problem, chosen = CASES[case]
-    changes = {"distillation_loss": distillation_loss, "temperature": 2.0}
-    network = make_network(problem)
-    loss = loss_of(problem, network, make_batch(problem, chosen), **changes)
-    given = gradients(network, loss)
-    expected = _differences(problem, chosen, changes)
-    assert given.keys() == expected.keys()
-    for name, of_weight in expected.items():
-        for index, slope in of_weight.items():
-            assert given[name][index] == pytest.approx(slope, abs=1e-6), name
-
-
-def _differences(
-    problem: Problem, chosen: list[int], changes: dict[str, Any], step: float = 1e-5
-) -> dict[str, dict[tuple[int, ...], float]]:
-    """Differentiate the reference by a few weights of every array."""
+    problem = seen_by_teachers(problem, teacher_input)
+    network = make_network(problem, target_gradient=target_gradient)
+    batch = make_batch(problem, chosen)
+    given = [
+        gradients(network, loss_of(problem, network, batch, **changes))
+        for changes in GRADIENTS
+    ]
     rng = np.random.default_rng(0)
-    found: dict[str, dict[tuple[int, ...], float]] = {}
-    for name in dict(make_network(problem).named_parameters()):
-        found[name] = {}
-        shape = _array(problem.weights, name).shape
-        for flat in rng.choice(
-            np.prod(shape), size=min(3, np.prod(shape)), replace=False
-        ):
-            index = tuple(int(i) for i in np.unravel_index(flat, shape))
-            ends = []
-            for sign in (-1, 1):
-                weights = _as_double(problem.weights)
-                _array(weights, name)[index] += sign * step
-                ends.append(reference_loss(problem, chosen, weights, **changes))
-            found[name][index] = (ends[1] - ends[0]) / (2 * step)
-    return found
+    for name, parameter in network.named_parameters():
+        # Along a direction in which every weight moves.
+        direction = rng.normal(size=parameter.shape)
+        slopes = _slopes(problem, chosen, name, direction, target_gradient)
+        for gradient, slope, changes in zip(given, slopes, GRADIENTS, strict=True):
+            assert (gradient[name] * direction).sum() == pytest.approx(
+                slope, abs=1e-6
+            ), (name, changes)
+
+
+def _slopes(
+    problem: Problem,
+    chosen: list[int],
+    name: str,
+    direction: np.ndarray,
+    targets_move: bool,
+    step: float = 1e-5,
+) -> list[float]:
+    """Differentiate the reference for each of the losses along a direction."""
+    first = reference_scores(problem, chosen)
+    ends = []
+    for sign in (-1, 1):
+        weights = _as_double(problem.weights)
+        _array(weights, name)[...] += sign * step * direction
+        scores = reference_scores(problem, chosen, weights)
+        targets = scores if targets_move else first
+        ends.append(
+            [
+                reference_loss(problem, chosen, scores, targets, **changes)
+                for changes in GRADIENTS
+            ]
+        )
+    return [(b - a) / (2 * step) for a, b in zip(*ends, strict=True)]
 
 
 def _as_double(weights: Weights) -> Weights:
@@ -502,6 +731,51 @@ def test_hinge__margin_of_one_or_more__zero_with_no_gradient():
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_one_vs_rest_hinge__equals_that_of_sklearn(n_classes):
+    rng = np.random.default_rng(n_classes)
+    scores, labels = rng.normal(size=(50, n_classes)), np.arange(50) % n_classes
+    given = CLASSIFICATION_LOSSES["one_vs_rest_hinge"](
+        torch.tensor(scores), torch.tensor(labels)
+    )
+    assert given.shape == (50,)
+    # A classifier for each class, as SGDClassifier has.
+    expected = sum(hinge_loss(labels == k, scores[:, k]) for k in range(n_classes))
+    assert given.mean().item() == pytest.approx(expected)
+
+
+def test_squared_hinge__linear_svc_is_at_its_minimum():
+    X, y = make_blobs(60, 4, centers=3, cluster_std=4.0, random_state=0)
+    svc = LinearSVC(C=0.1, dual=False, tol=1e-10, random_state=0).fit(X, y)
+    coef = torch.tensor(svc.coef_, requires_grad=True)
+    intercept = torch.tensor(svc.intercept_, requires_grad=True)
+    loss = CLASSIFICATION_LOSSES["squared_hinge"](
+        torch.tensor(X) @ coef.T + intercept, torch.tensor(y)
+    )
+    assert loss.shape == (60,)
+    assert loss.sum() > 10
+    # liblinear's penalty is on the intercept too.
+    penalty = 0.5 * (coef.square().sum() + intercept.square().sum())
+    (0.1 * loss.sum() + penalty).backward()
+    np.testing.assert_allclose(coef.grad, np.zeros((3, 4)), atol=1e-5)
+    np.testing.assert_allclose(intercept.grad, np.zeros(3), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["one_vs_rest_hinge", "squared_hinge"])
+def test_one_vs_rest__equals_numpy__no_gradient_beyond_the_margin(kind):
+    given = torch.tensor([[0.5, -2.0, 3.0], [1.5, -1.0, -4.0]], requires_grad=True)
+    loss = CLASSIFICATION_LOSSES[kind](given, torch.tensor([0, 0]))
+    loss.sum().backward()
+    violations = np.array([0.5, 0.0, 4.0])
+    if kind == "squared_hinge":
+        assert loss.tolist() == [16.25, 0.0]
+        slopes = 2 * violations * [-1, 1, 1]
+    else:
+        assert loss.tolist() == [4.5, 0.0]
+        slopes = np.sign(violations) * [-1, 1, 1]
+    np.testing.assert_array_equal(given.grad, [slopes, np.zeros(3)])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
 def test_cross_entropy__equals_that_of_sklearn(n_classes):
     rng = np.random.default_rng(n_classes)
     scores, labels = rng.normal(size=(50, n_classes)), np.arange(50) % n_classes
@@ -570,6 +844,108 @@ def test_losses__large_scores__finite(kind, size):
 
 
 # --------------------------------------------------------------------------------------
+# Users' own.
+# --------------------------------------------------------------------------------------
+
+READ = {
+    "student_loss": classification_loss,
+    "teacher_loss": classification_loss,
+    "distillation_loss": distillation_loss,
+}
+
+
+@pytest.mark.parametrize("parameter", READ)
+def test_named_loss__is_that_of_the_table(parameter):
+    table = DISTILLATION_LOSSES if "dist" in parameter else CLASSIFICATION_LOSSES
+    assert {name: READ[parameter](parameter, name) for name in table} == table
+
+
+@pytest.mark.parametrize("parameter", READ)
+def test_own_loss__used_as_it_is(parameter):
+    problem, chosen = CASES["mixed"]
+    named = {
+        "student_loss": "cross_entropy",
+        "teacher_loss": "hinge",
+        "distillation_loss": "cross_entropy",
+    }
+    theirs = READ[parameter](parameter, named[parameter])
+
+    def own(*given: Any) -> torch.Tensor:
+        return 3.0 * theirs(*given)
+
+    assert READ[parameter](parameter, own) is own
+    losses = [
+        loss_of(problem, make_network(problem), make_batch(problem, chosen), **changes)
+        for changes in ({parameter: own}, {})
+    ]
+    term = {"student_loss": "alpha", "teacher_loss": "beta"}.get(parameter, "gamma")
+    gamma = {"gamma": 0.4} if term == "gamma" else {}
+    alone = dict.fromkeys(["alpha", "beta", "gamma"], 0.0) | {term: 1.0} | gamma
+    added = 2.0 * reference_loss(problem, chosen, **alone)
+    assert losses[0].item() == pytest.approx(losses[1].item() + added)
+
+
+def test_own_distillation_loss__gets_scores_targets_temperature():
+    problem, chosen = CASES["mixed"]
+    network, batch, seen = make_network(problem), make_batch(problem, chosen), []
+
+    def own(
+        scores: torch.Tensor, targets: torch.Tensor, temperature: float
+    ) -> torch.Tensor:
+        seen.append((scores, targets, temperature))
+        return scores.sum(dim=1)
+
+    loss_of(problem, network, batch, distillation_loss=own, temperature=2.5)
+    expected = network(batch)
+    # The first was the trial.
+    assert len(seen) == 1 + len(problem.tasks)
+    for (scores, targets, temperature), student, target in zip(
+        seen[1:], expected.students, expected.targets, strict=True
+    ):
+        np.testing.assert_array_equal(scores.detach(), student.detach())
+        np.testing.assert_array_equal(targets, target)
+        assert temperature == 2.5
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_own_loss__module_of_torch__needs_one_value_a_row(reduction):
+    module = nn.CrossEntropyLoss(reduction=reduction)
+    if reduction == "none":
+        assert classification_loss("student_loss", module) is module
+        return
+    with pytest.raises(ValueError, match=r"student_loss.*one value for each row"):
+        classification_loss("student_loss", module)
+
+
+def _fails(*given: Any) -> torch.Tensor:
+    raise KeyError("oh dear")
+
+
+BAD_LOSSES: dict[str, tuple[Any, str]] = {
+    "raises": (_fails, "failed on scores of shape .*oh dear"),
+    "takes too few": (lambda scores: scores.sum(dim=1), "failed on scores"),
+    "scalar": (lambda scores, *_: scores.sum(), r"returned shape \(\) for scores"),
+    "number": (lambda *_: 0.5, "returned 0.5 for scores"),
+    "nothing": (lambda *_: None, "returned None for scores"),
+    "one too few": (lambda s, *_: s.sum(dim=1)[:-1], r"returned shape \(1,\)"),
+    "one a class": (lambda s, *_: s.sum(dim=0), r"returned shape \(3,\)"),
+    "one a score": (lambda scores, *_: scores, r"returned shape \(2, 3\)"),
+    "another type": (lambda s, *_: s.sum(dim=1).double(), "failed.*same dtype"),
+    "no number": (lambda s, *_: s.argmax(dim=1) == 0, "failed.*same dtype"),
+    "no tensor": (lambda s, *_: s.detach().numpy()[:, 0], "failed"),
+    "no gradient": (lambda s, *_: s.detach().sum(dim=1), "failed.*require grad"),
+}
+
+
+@pytest.mark.parametrize("parameter", READ)
+@pytest.mark.parametrize("kind", BAD_LOSSES)
+def test_own_loss__does_not_work__refused_by_name(parameter, kind):
+    loss, message = BAD_LOSSES[kind]
+    with pytest.raises(ValueError, match=f"^{parameter}=<function .*{message}"):
+        READ[parameter](parameter, loss)
+
+
+# --------------------------------------------------------------------------------------
 # Which rows teach what.
 # --------------------------------------------------------------------------------------
 
@@ -614,6 +990,21 @@ def test_teachers__learn_nothing_from_distillation(mode):
     assert len(teachers) == len(students) == 2 * len(problem.tasks)
     assert not any(g.any() for g in teachers)
     assert all(g.any() for g in students)
+
+
+@pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
+def test_teachers__target_gradient__learn_from_distillation_what_they_see(
+    teacher_input,
+):
+    problem = seen_by_teachers(CASES["unlabelled"][0], teacher_input)
+    network = make_network(problem, target_gradient=True)
+    batch = make_batch(problem, CASES["unlabelled"][1])
+    given = gradients(network, loss_of(problem, network, batch))
+    assert all(g.any() for name, g in given.items() if name.startswith("teachers."))
+    # An expert without a student has a part in it where its adjustment is seen.
+    lone = min(set(range(4)) - {task.expert for task in problem.tasks})
+    moved = given[f"adjustments.{lone}.up.weight"].any()
+    assert moved == ("adjusted" in teacher_input)
 
 
 def test_distillation__expert_of_no_student__gets_no_gradient():
@@ -670,109 +1061,3 @@ def test_loss__order_of_rows__changes_no_bit(problem, data):
         for rows in (sorted(chosen), chosen)
     ]
     assert losses[0] == losses[1]
-
-
-# --------------------------------------------------------------------------------------
-# Dropout.
-# --------------------------------------------------------------------------------------
-
-
-def test_targets__are_those_without_dropout():
-    problem, chosen = CASES["mixed"]
-    network = make_network(problem, adjustment_dropout=0.75, units_per_class=0.5)
-    batch = make_batch(problem, chosen)
-    first, second = network.train()(batch), network(batch)
-    where = [(i, row) for i, n in enumerate(problem.sizes) for row in range(n)]
-    for k, (here, there) in enumerate(zip(first.targets, second.targets, strict=True)):
-        expected = [row_scores(problem, problem.weights, *w)[1][k] for w in where]
-        assert not here.requires_grad
-        np.testing.assert_allclose(here, expected, rtol=1e-10)
-        np.testing.assert_array_equal(here, there)
-    # Dropout was on all the same.
-    for group in ("students", "teachers"):
-        pairs = zip(getattr(first, group), getattr(second, group), strict=True)
-        assert all((a != b).any() for a, b in pairs)
-
-
-def _show_all_inputs(n_rows: int, width: int) -> Problem:
-    """Return a problem whose scores are the inputs of the linear maps, all of them 1.
-
-    The embedding is 0 and the adjustment adds 1.
-    """
-    zeros = np.zeros((width, width), np.float32)
-    nothing, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
-    identity = Linear(np.eye(width, dtype=np.float32), nothing)
-    return Problem(
-        [[np.zeros((n_rows, width), np.float32)]],
-        [np.arange(n_rows) % width],
-        [Task("d0", 0, 0)],
-        Weights(
-            [Adjustment(Linear(zeros, nothing), Linear(zeros, ones))],
-            [identity],
-            [identity],
-        ),
-    )
-
-
-@pytest.mark.parametrize("units_per_class", [0.05, 0.25, 0.9])
-def test_teacher_dropout__keep_rate_and_scale(units_per_class):
-    # As many classes as inputs, so that k is the rate that is kept.
-    problem = _show_all_inputs(n_rows=4000, width=20)
-    network = make_network(problem, units_per_class=units_per_class).train()
-    inputs = network(make_batch(problem)).teachers[0].detach().numpy()
-    kept = inputs != 0
-    np.testing.assert_allclose(inputs[kept], 1 / units_per_class)
-    sd = np.sqrt(units_per_class * (1 - units_per_class) / kept.size)
-    assert kept.mean() == pytest.approx(units_per_class, abs=5 * sd)
-    assert inputs.mean() == pytest.approx(1.0, abs=5 * sd / units_per_class)
-    # Every input and every row has its own chance.
-    assert kept.any(axis=0).all()
-    assert len(np.unique(kept, axis=0)) > 20
-    # Eq. (5)
-    assert kept.sum(axis=1).mean() == pytest.approx(
-        units_per_class * 20, abs=20 * 5 * sd
-    )
-
-
-@pytest.mark.parametrize("dropout", [0.1, 0.75])
-def test_adjustment_dropout__on_the_change_alone_and_scaled(dropout):
-    problem = _show_all_inputs(n_rows=4000, width=20)
-    network = make_network(problem, adjustment_dropout=dropout).train()
-    scores = network(make_batch(problem))
-    inputs = scores.students[0].detach().numpy()
-    kept = inputs != 0
-    np.testing.assert_allclose(inputs[kept], 1 / (1 - dropout))
-    sd = np.sqrt(dropout * (1 - dropout) / kept.size)
-    assert kept.mean() == pytest.approx(1 - dropout, abs=5 * sd)
-    assert inputs.mean() == pytest.approx(1.0, abs=5 * sd / (1 - dropout))
-    # The teacher sees what the student sees.
-    np.testing.assert_array_equal(scores.teachers[0].detach(), inputs)
-
-
-def test_adjustment_dropout__embedding_itself_is_kept():
-    problem = _show_all_inputs(n_rows=50, width=20)
-    embedding = np.full((50, 20), 7.0, np.float32)
-    problem = problem._replace(embeddings=[[embedding]])
-    network = make_network(problem, adjustment_dropout=0.75).train()
-    inputs = network(make_batch(problem)).students[0].detach().numpy()
-    assert set(np.unique(inputs)) == {7.0, 11.0}
-
-
-def test_dropout__same_seed_same_masks__other_seed_others():
-    problem, chosen = CASES["mixed"]
-    losses = []
-    for seed in (3, 3, 4):
-        network = make_network(problem, 0.75, 0.5, seed=seed).train()
-        torch.rand(1, generator=torch.Generator())
-        losses.append(loss_of(problem, network, make_batch(problem, chosen)).item())
-    assert losses[0] == losses[1] != losses[2]
-
-
-def test_to_numpy__gives_back_the_weights_as_copies():
-    network = make_network(MIXED).float()
-    before = to_numpy(network)
-    np.testing.assert_equal(before, MIXED.weights)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(1.0)
-    np.testing.assert_equal(before, MIXED.weights)

@@ -173,7 +173,7 @@ class Batches:
         Where the rows are kept and the batches made.
     labelled_share : float, default=0.0
         Where fewer of all rows than this share have labels, every batch gets more
-        labelled rows, drawn in turn, until they make up the share.
+        labelled rows, drawn in turn, so many that on average they make up the share.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ def _share_to_add(labelled: float, wanted: float) -> float:
     labelled : float
         Share of the labelled rows among all.
     wanted : float
-        The least that their share in a batch is to be, below 1.
+        The least that their share in a batch is to be on average, below 1.
 
     Examples
     --------

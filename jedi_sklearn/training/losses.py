@@ -129,9 +129,12 @@ def distillation_loss(parameter: str, loss: str | DistillationLoss) -> Distillat
 
 
 def _tried(parameter: str, loss: Callable[..., Tensor], *given: Any) -> Any:
-    """Return a user's loss if it takes scores and returns one value a row."""
+    """Return a user's loss if it makes of scores one value a row, with a gradient."""
+    scores = torch.zeros(2, 3, requires_grad=True)
     try:
-        values = loss(torch.zeros(2, 3, requires_grad=True), *given)
+        values = loss(scores, *given)
+        if getattr(values, "shape", None) == (2,):
+            (torch.ones_like(scores[:, 0]) @ values).backward()
     except Exception as error:
         raise ValueError(
             f"{parameter}={loss!r} failed on scores of shape (2, 3): {error}"

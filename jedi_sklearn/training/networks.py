@@ -69,8 +69,9 @@ class Wiring(NamedTuple):
     target_gradient : bool
         Whether the distillation also moves the teachers towards the students.
     fixed_targets : bool
-        Whether targets are those of the first weights: the teachers are not trained
-        and see the students as these were at the start (section 3.1).
+        Whether targets are those of the first weights, without dropout and gradient:
+        the teachers are not trained and see the students as these were at the start
+        (section 3.1).
     """
 
     base: bool = False
@@ -203,7 +204,8 @@ class JointNetwork(nn.Module):
         """Return what the teachers say of all rows, for the students to learn."""
         if self.wiring.fixed_targets:
             return self.first.targets(features)
-        with torch.set_grad_enabled(self.wiring.target_gradient):
+        moves = self.wiring.target_gradient and torch.is_grad_enabled()
+        with torch.set_grad_enabled(moves):
             if self.wiring.target_dropout:
                 return [
                     teacher(self._drop(joint, p))
