@@ -34,6 +34,8 @@ from ._joint import (
     optimisation_of,
     tasks_of,
     training_rows,
+    validation_of,
+    warn_of_frozen_heads,
 )
 from ._labels import Labels
 from ._multidataset import (
@@ -46,6 +48,7 @@ from ._targets import Targets, check_kinds, check_trainable, read_targets
 from ._training_data import (
     TrainingData,
     hold_out,
+    read_sample_weights,
     read_training_data,
     read_validation,
 )
@@ -152,8 +155,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Whether each turn of the alternating schedule trains from the first weights
         instead of the last ones.
     warmup_epochs : int, default=0
-        Epochs before the distillation begins. The paper has 25, for teachers that
-        start at random; here they start from their experts' heads.
+        Epochs of the joint schedule before the distillation begins. The paper has
+        25, for teachers that start at random; here they start from their experts'
+        heads.
     max_epochs : int, default=100
         Passes over the rows of all datasets. The paper has 500.
     batch_size : int, default=128
@@ -443,7 +447,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             raise ValueError("X_val and y_val must be given together; one is None.")
         name = self._name_of_array()
         data, targets = read_training_data(X, y, name, sample_weight, self.class_weight)
-        check_trainable(y, targets)
+        check_trainable(y, data.labels)
         check_sources(self.distill_from, list(data.datasets))
         seed, experts_seed = draw_seeds(self.random_state)
         held_out = None
@@ -452,6 +456,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         elif self.early_stopping or self.keep_expert:
             data, held_out = hold_out(data, self.validation_fraction, seed)
         experts, embeddings = self._fit_experts(data, experts_seed)
+        if held_out is not None and X_val is None:
+            warn_of_frozen_heads(experts, list(data.labels))
         trained = self._train(experts, embeddings, data, held_out, seed)
         self._set_fitted(targets, experts, trained)
         self.datasets_ = list(data.datasets)
@@ -522,7 +528,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             table[np.ix_(datasets.rows_of(name), self._columns[name])] = part
         return table
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean over the datasets of the students' accuracies.
 
         Parameters
@@ -530,6 +536,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         X : mapping, MultiDataset, DataFrame or array-like
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Unlabelled rows are left out.
+        sample_weight : mapping or array-like of shape (n_samples,), optional
+            How much each row counts in its dataset's accuracy.
 
         Returns
         -------
@@ -548,6 +556,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         labels = read_targets(y, datasets).labels
         if not labels:
             raise ValueError("y has no labelled row; score needs at least one.")
+        check_kinds(X, sample_weight, "sample_weight")
+        weights = read_sample_weights(sample_weight, datasets)
         if len(labels) < len(datasets):
             # A dataset without labels need not have a student.
             X = datasets[np.isin(datasets.groups, list(labels))]
@@ -557,7 +567,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             hits = scores[name].argmax(axis=1) == part.codes_in(
                 self.students_[name].classes_
             )
-            accuracies.append(hits[part.labelled].mean())
+            known = part.labelled
+            accuracies.append(np.average(hits[known], weights=weights[name][known]))
         return float(np.mean(accuracies))
 
     def __sklearn_tags__(self) -> Tags:
@@ -642,7 +653,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         validation = None
         if held_out is not None:
             seen = self._embed(experts, held_out.datasets)
-            validation = training_rows(experts, seen, held_out, names)
+            validation = validation_of(
+                experts, seen, held_out, names, list(data.labels), rows.widths
+            )
         if self._goes_on():
             start = training.Weights(**self._weights)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._distilled import Branch, DistilledClassifier
-from ._experts import Embedding, Expert, linear_weights
+from ._embed import check_width
+from ._experts import Embedding, Expert, is_frozen, linear_weights
 from ._row_weights import RowWeights
 from ._training_data import TrainingData
 from ._weights import unadjusted
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         Task,
         Trained,
         TrainingRows,
+        Validation,
         Weights,
         Wiring,
     )
@@ -64,6 +67,60 @@ def training_rows(
         codes,
         [data.weights.get(name, no_weights) for name in datasets],
     )
+
+
+def validation_of(
+    experts: Sequence[Expert],
+    embeddings: dict[str, list[Embedding]],
+    held_out: TrainingData,
+    datasets: Sequence[str],
+    labelled: Sequence[str],
+    widths: Sequence[int],
+) -> Validation:
+    """Lay out rows that are not trained on, as `training_rows` does.
+
+    Parameters
+    ----------
+    experts, embeddings, held_out, datasets
+        See `training_rows`.
+    labelled : sequence of str
+        The datasets that have a student.
+    widths : sequence of int
+        Of the embeddings in training.
+
+    Raises
+    ------
+    ValueError
+        If an expert returned embeddings of another width.
+    """
+    from . import training
+
+    for expert, embedding, width in zip(
+        experts, next(iter(embeddings.values())), widths, strict=True
+    ):
+        check_width(expert.name, embedding.shape[1], width)
+    rows = training_rows(experts, embeddings, held_out, datasets)
+    accuracies = dict.fromkeys(labelled, float("nan"))
+    for number, expert in enumerate(experts):
+        if expert.name in held_out.labels:
+            labels = held_out.labels[expert.name]
+            scores = linear_weights(expert.head)(embeddings[expert.name][number])
+            hits = scores.argmax(axis=1) == labels.codes_in(expert.head.classes_)
+            accuracies[expert.name] = float(hits[labels.labelled].mean())
+    return training.Validation(rows, list(accuracies.values()))
+
+
+def warn_of_frozen_heads(experts: Sequence[Expert], labelled: Sequence[str]) -> None:
+    """Warn where an expert may have been trained on the rows of the inner split."""
+    frozen = [e.name for e in experts if e.name in labelled and is_frozen(e.head)]
+    if frozen:
+        warnings.warn(
+            f"The experts {frozen} were trained before fit and may have seen the rows "
+            "that early_stopping and keep_expert hold out, on which they then look "
+            "better than they are; give rows that they have not seen as X_val, y_val.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def tasks_of(

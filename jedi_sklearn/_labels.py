@@ -35,6 +35,13 @@ class Labels(NamedTuple):
         """Labels, as written, of the labelled rows."""
         return self.classes[self.codes[self.labelled]]
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Labels:
+        """Return the labels of some rows, with the classes that these have."""
+        codes = self.codes[rows]
+        present, numbers = np.unique(codes[codes >= 0], return_inverse=True)
+        codes[codes >= 0] = numbers
+        return Labels(self.classes[present], codes)
+
     def codes_in(self, classes: npt.NDArray) -> npt.NDArray[np.int64]:
         """Return the positions in other classes: -1 no label, -2 none of them."""
         own, other = _comparable(self.classes, classes)

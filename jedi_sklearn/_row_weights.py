@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,13 @@ class RowWeights(NamedTuple):
         return RowWeights(self.rows[rows], self.labels[rows])
 
 
+def _is_of_dataset(value: Any) -> bool:
+    """Say whether a value of class_weight is one for all labels of a dataset."""
+    if isinstance(value, str):
+        return value == "balanced"
+    return value is None or isinstance(value, Mapping)
+
+
 def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
     """Return the weights of a dataset's rows as an array.
 
@@ -39,12 +47,15 @@ def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
     ValueError
         If they are not one finite number of 0 or more for each row.
     """
-    try:
-        weights = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    given = np.asarray(weights)
+    if given.dtype.kind == "O" and all(isinstance(w, Real) for w in given.ravel()):
+        given = given.astype(np.float64)
+    if given.dtype.kind not in "biuf":
         raise ValueError(
-            f"sample_weight of dataset {dataset!r} is not numeric: {error}"
-        ) from error
+            f"sample_weight of dataset {dataset!r} is not numeric, but of dtype "
+            f"{given.dtype}."
+        )
+    weights = given.astype(np.float64)
     if weights.shape != (n_rows,):
         raise ValueError(
             f"Dataset {dataset!r} has {n_rows} rows in X but sample_weight has shape "
@@ -95,7 +106,7 @@ def class_weights_of_rows(
                     f"class_weight has a weight for {label!r}, which is no label of "
                     f"dataset {dataset!r}; its labels are {classes.tolist()}."
                 )
-            if not np.isfinite(weight) or weight < 0:
+            if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
                 raise ValueError(
                     f"class_weight of dataset {dataset!r} has {weight!r} for "
                     f"{label!r}; "
@@ -117,14 +128,10 @@ def class_weight_of(
     """
     if class_weight is None or isinstance(class_weight, str):
         return dict.fromkeys(datasets, class_weight)
-    nested = all(
-        value is None or isinstance(value, str | Mapping)
-        for value in class_weight.values()
-    )
-    if not nested and len(datasets) == 1:
+    if len(datasets) == 1 and not any(map(_is_of_dataset, class_weight.values())):
         return {datasets[0]: class_weight}
     for name, value in class_weight.items():
-        if name not in datasets or (isinstance(value, str) and value != "balanced"):
+        if name not in datasets or not _is_of_dataset(value):
             raise ValueError(
                 f"Invalid parameter value: class_weight={class_weight!r}. For the "
                 f"labelled datasets {datasets} valid values are 'balanced', None and "

@@ -79,16 +79,16 @@ def check_kinds(X: Any, y: Any, what: str = "y") -> None:
         )
 
 
-def check_trainable(y: Any, targets: Targets) -> None:
+def check_trainable(y: Any, labels: dict[str, Labels]) -> None:
     """Raise ValueError where a dataset has too few labels to train a classifier."""
     if isinstance(y, Mapping) and not isinstance(y, MultiTarget):
         for name in y:
-            check_has_labels(name, name in targets.labels)
-    if not targets.labels:
+            check_has_labels(name, name in labels)
+    if not labels:
         raise ValueError("y has no label at all; at least one dataset must have some.")
-    for name, labels in targets.labels.items():
-        if len(labels.classes) == 1:
-            (label,) = labels.classes.tolist()
+    for name, own in labels.items():
+        if len(own.classes) == 1:
+            (label,) = own.classes.tolist()
             raise ValueError(
                 f"Dataset {name!r} has only one class, {label!r}; a classifier needs "
                 "two or more (-1, None and NaN mark unlabelled rows)."
@@ -109,13 +109,7 @@ def _check_alignment(y: Mapping[str, Any], datasets: MultiDataset) -> None:
 def _read_rows(y: Any, datasets: MultiDataset) -> tuple[dict[str, Labels], bool]:
     """Read labels in one array over all rows, and say whether they are composite."""
     groups = datasets.groups
-    if isinstance(y, pd.Series) and "dataset" in y.index.names:
-        same = np.array_equal(y.index.get_level_values("dataset"), groups)
-        if len(y) == len(groups) and not same:
-            raise ValueError(
-                "The index level 'dataset' of y differs from that of X; sort both "
-                "alike."
-            )
+    check_same_order(y, groups, "y")
     if not isinstance(y, list | tuple | pd.Series | pd.Index):
         y = column_or_1d(y, warn=True)
     y = one_dimensional(y, " and ".join(datasets))
@@ -137,6 +131,17 @@ def _read_rows(y: Any, datasets: MultiDataset) -> tuple[dict[str, Labels], bool]
         classes, codes = np.unique(y, return_inverse=True)
         return dict.fromkeys(datasets, Labels(classes, codes)), composite
     return {n: encode_labels(part, n) for n, part in parts.items()}, composite
+
+
+def check_same_order(values: Any, groups: npt.NDArray[np.str_], what: str) -> None:
+    """Raise ValueError where a Series names other datasets, row by row, than X."""
+    if isinstance(values, pd.Series) and "dataset" in values.index.names:
+        same = np.array_equal(values.index.get_level_values("dataset"), groups)
+        if len(values) == len(groups) and not same:
+            raise ValueError(
+                f"The index level 'dataset' of {what} differs from that of X; sort "
+                "both alike."
+            )
 
 
 def _are_composite(y: npt.NDArray, groups: npt.NDArray) -> bool:

@@ -16,7 +16,7 @@ from ._row_weights import (
     class_weight_of,
     class_weights_of_rows,
 )
-from ._targets import Targets, check_kinds, read_targets
+from ._targets import Targets, check_kinds, check_same_order, read_targets
 
 
 class TrainingData(NamedTuple):
@@ -38,7 +38,7 @@ class TrainingData(NamedTuple):
     def take(self, chosen: npt.NDArray[np.bool_]) -> TrainingData:
         """Return some of the rows, those that a mask over all rows says.
 
-        A class keeps its number, also where none of its rows is chosen.
+        The classes are those of the labels that are left.
         """
         own = {
             name: np.flatnonzero(chosen[self.datasets.rows_of(name)])
@@ -48,9 +48,9 @@ class TrainingData(NamedTuple):
         return TrainingData(
             self.datasets[chosen],
             {
-                name: Labels(labels.classes, labels.codes[own[name]])
+                name: labels.take(own[name])
                 for name, labels in self.labels.items()
-                if name in own
+                if name in own and labels.labelled[own[name]].any()
             },
             {name: self.weights[name].take(rows) for name, rows in own.items()},
         )
@@ -61,14 +61,17 @@ class TrainingData(NamedTuple):
         Raises
         ------
         ValueError
-            If a dataset is left without rows.
+            If a dataset is left without rows, or one with labels without labelled rows.
         """
         counts = np.ones(self.datasets.shape[0], dtype=bool)
         for name, weights in self.weights.items():
-            if not weights.rows.any():
+            needed, what = weights.rows, "rows"
+            if name in self.labels:
+                needed, what = needed[self.labels[name].labelled], "labelled rows"
+            if not needed.any():
                 raise ValueError(
-                    f"All rows of dataset {name!r} have sample_weight zero; leave it "
-                    "out of X if it is not meant to count."
+                    f"All {what} of dataset {name!r} have sample_weight zero; at least "
+                    "one must count."
                 )
             counts[self.datasets.rows_of(name)] = weights.rows > 0
         return self if counts.all() else self.take(counts)
@@ -100,24 +103,26 @@ def read_training_data(
         If the arguments do not match.
     """
     check_kinds(X, y)
+    check_kinds(X, sample_weight, "sample_weight")
     datasets = as_multidataset(X, name)
     targets = read_targets(y, datasets)
-    check_kinds(X, sample_weight, "sample_weight")
-    rows = _read_sample_weights(sample_weight, datasets)
-    of_classes = class_weight_of(class_weight, list(targets.labels))
-    weights = {name: RowWeights(w, np.ones(len(w))) for name, w in rows.items()}
-    for name, labels in targets.labels.items():
+    weights = {
+        name: RowWeights(rows, np.ones(len(rows)))
+        for name, rows in read_sample_weights(sample_weight, datasets).items()
+    }
+    data = TrainingData(datasets, targets.labels, weights).without_weightless()
+    of_classes = class_weight_of(class_weight, list(data.labels))
+    for name, labels in data.labels.items():
         of_labels = class_weights_of_rows(
             of_classes[name], name, labels.classes, labels.codes
         )
-        weights[name] = RowWeights(rows[name], of_labels)
-        if not (rows[name] * of_labels)[labels.labelled].any():
+        if not of_labels[labels.labelled].any():
             raise ValueError(
-                f"All labelled rows of dataset {name!r} have weight zero; at least one "
-                "must count."
+                f"class_weight is zero for all labels of dataset {name!r}; at least "
+                "one must count."
             )
-    data = TrainingData(datasets, targets.labels, weights)
-    return data.without_weightless(), targets
+        data.weights[name] = data.weights[name]._replace(labels=of_labels)
+    return data, targets
 
 
 def read_validation(X: Any, y: Any, name: str, data: TrainingData) -> TrainingData:
@@ -146,7 +151,7 @@ def read_validation(X: Any, y: Any, name: str, data: TrainingData) -> TrainingDa
     return held_out._replace(labels=labels)
 
 
-def _read_sample_weights(
+def read_sample_weights(
     sample_weight: Any, datasets: MultiDataset
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Return the weights of each dataset's rows; 1 where nothing is said."""
@@ -161,6 +166,7 @@ def _read_sample_weights(
             else np.ones(size)
             for name, size in sizes.items()
         }
+    check_same_order(sample_weight, datasets.groups, "sample_weight")
     everything = " and ".join(sizes)
     weights = check_sample_weights(sample_weight, everything, sum(sizes.values()))
     return {name: weights[datasets.rows_of(name)] for name in sizes}

@@ -73,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
         "training.losses",
         "training.networks",
         "training.schedules",
+        "training.scoring",
         "training.train",
     },
     "training.train": {

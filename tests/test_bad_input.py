@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -70,6 +71,7 @@ class Case(NamedTuple):
     y: Any = Y_DICT
     parameters: Mapping[str, Any] = MappingProxyType({})
     error: type[Exception] = ValueError
+    further: Mapping[str, Any] = MappingProxyType({})  # arguments of fit
 
 
 def of_fit(id: str, message: str, **given: Any) -> Case:
@@ -77,7 +79,7 @@ def of_fit(id: str, message: str, **given: Any) -> Case:
 
 
 def of_parameter(name: str, value: Any, accepted: str) -> Case:
-    message = rf"{name}={value!r}".replace("(", r"\(").replace("[", r"\[")
+    message = re.escape(f"{name}={value!r}")
     return Case(
         f"{name}={value!r}", rf"(?s){message}.*{accepted}", parameters={name: value}
     )
@@ -100,8 +102,16 @@ PARAMETERS = [
         for value in [-0.1, 1, 1.0, "0.5", None]
     ),
     *(
+        of_parameter("labelled_share", value, r"numbers in \[0, 1\)")
+        for value in [-0.1, 1, 1.0, float("nan"), "0.5", None, False]
+    ),
+    *(
+        of_parameter("validation_fraction", value, r"numbers in \(0, 1\)")
+        for value in [0, 0.0, -0.1, 1, 1.0, float("nan"), "0.1", None, True]
+    ),
+    *(
         of_parameter(name, value, "integers of 1 or more")
-        for name in ("adjustment_units", "batch_size")
+        for name in ("adjustment_units", "batch_size", "n_rounds", "n_iter_no_change")
         for value in [0, -1, 2.5, 8.0, "8", None, True]
     ),
     *(
@@ -110,23 +120,56 @@ PARAMETERS = [
         for value in [-1, 2.5, "8", None, False]
     ),
     *(
-        of_parameter("student_loss", value, "'cross_entropy', 'hinge'")
-        for value in ["mse", None, 3]
+        of_parameter(
+            name,
+            value,
+            "'cross_entropy', 'hinge', 'one_vs_rest_hinge', 'squared_hinge', "
+            "and callables",
+        )
+        for name in ("student_loss", "teacher_loss")
+        for value in ["mse", "kl", None, 3]
     ),
     *(
-        of_parameter("teacher_loss", value, "'cross_entropy', 'hinge'")
-        for value in ["kl", None, 3]
+        of_parameter(
+            "distillation_loss", value, "'cross_entropy', 'kl', 'mse', and callables"
+        )
+        for value in ["hinge", "squared_hinge", None, 3]
     ),
     *(
-        of_parameter("distillation_loss", value, "'cross_entropy', 'kl', 'mse'")
-        for value in ["hinge", None, 3]
+        of_parameter("schedule", value, "'joint', 'alternating'")
+        for value in ["random", None, 3]
     ),
-    *(of_parameter("schedule", value, "'joint'") for value in ["random", None, 3]),
-    *(of_parameter("teacher_input", v, "'adjusted'") for v in ["raw", None, 3]),
+    *(
+        of_parameter(
+            "teacher_input",
+            value,
+            r"'adjusted', 'base', 'predictions', 'adjusted\+predictions'",
+        )
+        for value in ["raw", "predictions+adjusted", None, 3]
+    ),
+    *(
+        of_parameter("teacher_start", value, "'expert', 'random'")
+        for value in ["experts", None, 0]
+    ),
+    *(
+        of_parameter("class_weight", value, "None, 'balanced' and mappings")
+        for value in ["balance", 3, [1.0, 2.0], True]
+    ),
     *(of_parameter("distill_from", v, "'all', 'own'") for v in ["others", 3, [], [1]]),
     of_fit("distill_from a stranger", "'c'", parameters={"distill_from": ["c"]}),
-    *(of_parameter("warm_start", v, "True, False") for v in ["yes", None, 1]),
-    *(of_parameter("standardize", v, "True, False") for v in ["yes", None, 1]),
+    *(
+        of_parameter(name, value, "True, False")
+        for name in (
+            "warm_start",
+            "standardize",
+            "target_dropout",
+            "target_gradient",
+            "restart_rounds",
+            "early_stopping",
+            "keep_expert",
+        )
+        for value in ["yes", None, 1]
+    ),
     *(of_parameter("device", value, "'auto'.*'cpu'") for value in ["tpu", "cuda:99"]),
     *(of_parameter("random_state", value, "integers in") for value in [-1, 2**32]),
     of_fit("random_state", "'seed'", parameters={"random_state": "seed"}),
@@ -333,7 +376,181 @@ EXPERT_CASES = [
     ),
 ]  # fmt: skip
 
-CASES = [*PARAMETERS, *DATA, *EXPERT_CASES]
+
+def raises(*given: Any) -> Any:
+    raise RuntimeError("no such loss")
+
+
+def mean_of_all(scores: Any, *given: Any) -> Any:
+    return scores.mean()
+
+
+def one_a_class(scores: Any, *given: Any) -> Any:
+    return scores.mean(dim=0)
+
+
+def nothing(*given: Any) -> Any:
+    return None
+
+
+def without_temperature(scores: Any, targets: Any) -> Any:
+    return (scores - targets).square().sum(dim=1)
+
+
+LOSSES = [
+    *(
+        of_fit(f"{loss.__name__} as {name}", rf"{name}=<function.*{message}",
+               parameters={name: loss})
+        for name in ("student_loss", "teacher_loss", "distillation_loss")
+        for loss, message in [
+            (raises, r"failed on scores of shape \(2, 3\): no such loss"),
+            (mean_of_all, r"returned shape \(\).*\(2, 3\).*one value for each row"),
+            (one_a_class, r"returned shape \(3,\).*one value for each row.*\(2,\)"),
+            (nothing, "returned None.*one value for each row"),
+        ]
+    ),
+    of_fit("distillation_loss that takes no temperature",
+           "distillation_loss=.*failed.*takes 2 positional arguments but 3",
+           parameters={"distillation_loss": without_temperature}),
+    of_fit("distillation_loss as student_loss", "student_loss=.*failed.*argument",
+           parameters={"student_loss": lambda scores, targets, temperature: scores}),
+]  # fmt: skip
+
+
+def of_weights(id: str, message: str, weights: Any, **given: Any) -> Case:
+    return of_fit(
+        f"sample_weight, {id}", message, further={"sample_weight": weights}, **given
+    )
+
+
+def of_class_weight(id: str, message: str, class_weight: Any, **given: Any) -> Case:
+    parameters = {"class_weight": class_weight, **given.pop("parameters", {})}
+    return of_fit(f"class_weight, {id}", message, parameters=parameters, **given)
+
+
+def twenty(value: Any) -> np.ndarray:
+    weights = np.ones(20)
+    weights[7] = value
+    return weights
+
+
+STACKED = stack_datasets(X_DICT, Y_DICT)
+WEIGHTS = [
+    of_weights("too few", r"'a' has 20 rows in X.*shape \(19,\).*one weight for each",
+               {"a": np.ones(19)}),
+    of_weights("too many", r"'b' has 12 rows in X.*shape \(13,\)", {"b": [1] * 13}),
+    of_weights("column", r"'a' has 20 rows.*shape \(20, 1\)", {"a": np.ones((20, 1))}),
+    of_weights("number for a dataset", r"'a' has 20 rows.*shape \(\)", {"a": 2.0}),
+    of_weights("None for a dataset", "'a' is not numeric", {"a": None}),
+    of_weights("negative", r"'a' has -0.5 in row 7.*0 or more", {"a": twenty(-0.5)}),
+    of_weights("NaN", r"'a' has nan in row 7.*finite", {"a": twenty(np.nan)}),
+    of_weights("infinite", r"'a' has inf in row 7.*finite", {"a": twenty(np.inf)}),
+    of_weights("text", "sample_weight of dataset 'b' is not numeric",
+               {"b": ["much"] * 12}),
+    of_weights("unknown dataset", r"sample_weight.*'c'.*not in X.*\['a', 'b'\]",
+               {"c": [1.0, 1.0]}),
+    of_weights("all zero", "labelled rows of dataset 'b' have sample_weight zero",
+               {"b": np.zeros(12)}),
+    of_weights("all labelled rows zero",
+               "labelled rows of dataset 'a' have sample_weight zero",
+               {"a": np.repeat([0.0, 1.0], 10)},
+               y={**Y_DICT, "a": np.where(np.arange(20) < 10, np.arange(20) % 3, -1)}),
+    of_weights("all zero without labels",
+               "All rows of dataset 'u' have sample_weight zero",
+               {"u": np.zeros(5)}, X={**X_DICT, "u": rows(5)}),
+    of_weights("flat for a dict",
+               r"\['a', 'b'\].*sample_weight is not one.*mapping of the same names",
+               np.ones(32)),
+    of_weights("number for a dict", r"\['a', 'b'\].*sample_weight is not one", 1.0),
+    of_weights("too few for stacked rows", r"32 rows.*shape \(31,\)", np.ones(31),
+               X=STACKED[0], y=STACKED[1]),
+    of_weights("negative for stacked rows", r"'a and b' has -1.0 in row 3",
+               np.where(np.arange(32) == 3, -1.0, 1.0), X=STACKED[0], y=STACKED[1]),
+    of_weights("too few for an array", r"20 rows.*shape \(19,\)", [1] * 19,
+               X=rows(), y=Y_DICT["a"], parameters={"experts": None}),
+    of_class_weight("unknown dataset", r"class_weight=\{'c'.*labelled.*\['a', 'b'\]",
+                    {"c": "balanced"}),
+    of_class_weight("dataset without labels", r"class_weight=.*\['a', 'b'\]",
+                    {"u": "balanced"}, X={**X_DICT, "u": rows(5)}),
+    of_class_weight("flat for two datasets", r"class_weight=\{0: 2.0\}.*\['a', 'b'\]",
+                    {0: 2.0}),
+    of_class_weight("another word", r"class_weight=.*'equal'.*'balanced'",
+                    {"a": "equal"}),
+    of_class_weight("unknown label", r"for 7, .*no label of.*'a'.*\[0, 1, 2\]",
+                    {"a": {7: 1.0}}),
+    of_class_weight("unknown label, flat", r"for 'q', .*'dataset'.*\[0, 1, 2\]",
+                    {"q": 1.0}, X=X_DICT["a"], y=Y_DICT["a"],
+                    parameters={"experts": None}),
+    *(
+        of_class_weight(f"{value}", f"class_weight of dataset 'b' has {value} for 'y'",
+                        {"b": {"y": value}})
+        for value in (-1.0, np.nan, np.inf)
+    ),
+    of_class_weight("all zero", "zero for all labels of dataset 'b'",
+                    {"b": {"x": 0, "y": 0}}),
+]  # fmt: skip
+
+
+def of_validation(id: str, message: str, X_val: Any, y_val: Any, **given: Any) -> Case:
+    return of_fit(
+        f"X_val, {id}", message, further={"X_val": X_val, "y_val": y_val}, **given
+    )
+
+
+EARLY = MappingProxyType({"early_stopping": True, "keep_expert": True})
+VALIDATION = [
+    of_validation("without y_val", "must be given together", X_DICT, None),
+    of_validation("y_val alone", "must be given together", None, Y_DICT),
+    of_validation("unknown dataset", r"X_val.*'c', which is not in X.*\['a', 'b'\]",
+                  {"c": rows()}, {"c": Y_DICT["a"]}),
+    of_validation("array for several datasets", r"X_val.*'dataset'.*\['a', 'b'\]",
+                  rows(), Y_DICT["a"]),
+    of_validation("no label", r"y_val has no label.*\['a', 'b'\]", X_DICT,
+                  {"a": [-1] * 20, "b": [None] * 12}),
+    of_validation("no label of a dataset with a student",
+                  r"y_val has no label of a dataset that has a student.*\['a', 'b'\]",
+                  {"u": rows(5)}, {"u": [0, 1, 0, 1, 0]}, X={**X_DICT, "u": rows(5)}),
+    of_validation("fewer labels than rows", "'a' has 20 rows.*19 labels", X_DICT,
+                  {"a": [0] * 19}),
+    of_validation("labels of a stranger", r"'c'.*not in X.*\['a', 'b'\]", X_DICT,
+                  {"c": [0]}),
+    of_validation("no dataset", "empty; at least one", {}, {}),
+    of_validation("NaN", "'a'.*NaN", {"a": rows(at=np.nan)}, {"a": Y_DICT["a"]}),
+    of_validation("rows of another width", "'a' cannot embed.*'a'.*3 features.*4",
+                  {"a": rows(width=3)}, {"a": Y_DICT["a"]}),
+    *(
+        of_fit(f"too few rows to hold out, {name}",
+               r"'a' has 20 labelled rows of 3 classes.*fraction=0.02.*X_val and y_val",
+               parameters={name: True, "validation_fraction": 0.02})
+        for name in ("early_stopping", "keep_expert")
+    ),
+    of_fit("one labelled row of each class",
+           "'b' has 2 labelled rows of 2 classes.*X_val and y_val",
+           y={**Y_DICT, "b": ["x", "y"] + [None] * 10}, parameters=EARLY),
+]  # fmt: skip
+
+FURTHER = [
+    of_class_weight("numbers for datasets", "class_weight.*5.0.*'balanced'",
+                    {"a": 5.0, "b": 1.0}),
+    of_class_weight("list for a dataset", "class_weight.*'balanced'",
+                    {"a": [1.0, 2.0, 1.0]}),
+    of_class_weight("text", "class_weight of dataset 'b' has 'much' for 'y'",
+                    {"b": {"y": "much"}}),
+    of_class_weight("None", "class_weight of dataset 'b' has None for 'y'",
+                    {"b": {"y": None}}),
+    of_weights("one class left", "'b' has only one class, 'x'",
+               {"b": [1.0, 0.0] * 6}),
+    of_weights("one class left, bare encoder", "'b' has only one class, 'x'",
+               {"b": [1.0, 0.0] * 6},
+               parameters={"experts": with_expert(StandardScaler(), "b")}),
+    of_weights("numbers as text", "'b' is not numeric", {"b": ["1"] * 12}),
+    of_validation("embedding of another width",
+                  "'a'.*3 features.*4",
+                  {"a": rows(width=3), "b": rows(12, width=3)}, Y_DICT,
+                  parameters={"experts": [(n, WidthOfRows()) for n in "ab"]}),
+]  # fmt: skip
+
+CASES = [*PARAMETERS, *DATA, *EXPERT_CASES, *LOSSES, *WEIGHTS, *VALIDATION, *FURTHER]
 
 
 @pytest.fixture
@@ -353,7 +570,7 @@ def test_fit_refuses_before_it_trains_and_sets_nothing(case):
     clf = make_classifier(**case.parameters)
     before = dict(vars(clf))
     with pytest.raises(case.error, match=f"(?s){case.message}"):
-        clf.fit(case.X, case.y)
+        clf.fit(case.X, case.y, **case.further)
     assert list(vars(clf)) == list(before)
     assert all(vars(clf)[name] is value for name, value in before.items())
 
@@ -368,7 +585,7 @@ def test_a_refit_that_fails_leaves_the_last_fit(case):
     before = dict(vars(clf))
     scores = clf.students_["a"].decision_function(X_DICT["a"])
     with pytest.raises(case.error, match=f"(?s){case.message}"):
-        clf.fit(case.X, case.y)
+        clf.fit(case.X, case.y, **case.further)
     assert list(vars(clf)) == list(before)
     assert all(vars(clf)[name] is value for name, value in before.items())
     after = clf.students_["a"].decision_function(X_DICT["a"])

@@ -141,6 +141,35 @@ def test_scores__written_out_from_the_weights(data, model):
     np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("teacher_input", ["base", "predictions"])
+def test_teacher_input__written_out_from_the_weights(data, teacher_input):
+    # Of the embeddings a teacher of "base" sees each as its expert makes it; one of
+    # "predictions" sees them adjusted, by the weights of the students' heads.
+    experts = [("a", StandardScaler()), ("b", PCA(4, random_state=0))]
+    clf = _fit(experts, data, teacher_input=teacher_input)
+    for teacher in _round_trip(clf.teachers_).values():
+        seen = []
+        for branch in teacher.branches:
+            embedding = branch.encoder.transform(data[0]["a"])
+            if teacher_input == "predictions":
+                (down, bias_down), (up, bias_up) = branch.adjustment
+                hidden = embedding @ down.T + bias_down
+                hidden = hidden / (1 + np.exp(-hidden))
+                embedding = embedding + hidden @ up.T + bias_up
+            seen.append(embedding)
+        scores = np.hstack(seen) @ teacher.coef_.T + teacher.intercept_
+        expected = scores if scores.shape[1] > 2 else scores[:, 1] - scores[:, 0]
+        given = teacher.decision_function(data[0]["a"])
+        np.testing.assert_allclose(given, expected, atol=1e-5)
+    if teacher_input == "predictions":
+        # What a head makes of its embedding is all that there is of it.
+        stacked = np.vstack([teacher.coef_ for teacher in clf.teachers_.values()])
+        for columns, name in ((slice(0, 6), "a"), (slice(6, 10), "b")):
+            head = clf.students_[name].coef_.astype(np.float64)
+            mixed = stacked[:, columns] @ np.linalg.pinv(head) @ head
+            np.testing.assert_allclose(mixed, stacked[:, columns], atol=1e-5)
+
+
 def test_teacher__sees_all_experts__student_its_own(clf):
     for name, teacher in clf.teachers_.items():
         assert [branch.name for branch in teacher.branches] == ["a", "b", "c"]

@@ -118,6 +118,48 @@ def test_search_in_two_processes_finds_the_same(pair):
     np.testing.assert_array_equal(one, two)
 
 
+ABLATIONS = [
+    {
+        "teacher_input": ["adjusted", "base", "predictions", "adjusted+predictions"],
+        "schedule": ["joint", "alternating"],
+    },
+    {"distill_from": ["all", "own", ["fashion"]], "gamma": [0.4]},
+]
+
+
+@pytest.mark.parametrize(
+    "n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)], ids=str
+)
+def test_search_over_the_ablations(pair, n_jobs):
+    parameters = {"max_epochs": 1, "batch_size": 64, "n_rounds": 1}
+    search = GridSearchCV(
+        make_classifier(**parameters),
+        ABLATIONS,
+        cv=2,
+        n_jobs=n_jobs,
+        error_score="raise",
+    ).fit(*pair)
+    assert len(search.cv_results_["params"]) == 8 + 3
+    assert search.cv_results_["mean_test_score"].min() > 0.5
+    best = make_classifier(**parameters, **search.best_params_).fit(*pair)
+    np.testing.assert_array_equal(search.predict(pair[0]), best.predict(pair[0]))
+
+
+def test_search_over_losses_weights_and_stopping(pair):
+    search = GridSearchCV(
+        make_classifier(max_epochs=1, validation_fraction=0.2),
+        [
+            {"student_loss": ["one_vs_rest_hinge"], "class_weight": ["balanced", None]},
+            {"teacher_loss": ["squared_hinge"], "labelled_share": [0.5]},
+            {"early_stopping": [True], "keep_expert": [True, False]},
+            {"teacher_start": ["random"], "target_dropout": [True]},
+        ],
+        cv=2,
+        error_score="raise",
+    ).fit(*pair)
+    assert search.cv_results_["mean_test_score"].min() > 0.5
+
+
 @pytest.mark.parametrize("cv", [3, MultiDatasetKFold(3)], ids=repr)
 def test_search_by_several_scores(pair, cv):
     scores = ["accuracy", "balanced_accuracy", "neg_log_loss", "roc_auc_ovr"]

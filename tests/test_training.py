@@ -26,6 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from torch.nn import functional
 
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.datasets import make_expert_embeddings
@@ -281,6 +282,137 @@ def test_history__warm_up__distillation_after_it(data):
 def test_warm_up__for_all_epochs__as_without_distillation(data):
     clf = _classifier(warmup_epochs=3).fit(*data)
     _assert_same_bits(clf, _classifier(gamma=0.0).fit(*data))
+
+
+# --------------------------------------------------------------------------------------
+# Losses, by name and of the user.
+# --------------------------------------------------------------------------------------
+
+
+def _one_vs_rest(expert: Any, X: np.ndarray, y: np.ndarray, power: int) -> float:
+    """Return the mean over the rows of the binary hinges, summed over the classes.
+
+    The one score of two classes is the difference of a pair that adds up to zero.
+    """
+    scores = expert.decision_function(X)
+    if scores.ndim == 1:
+        scores = np.column_stack([-scores, scores]) / 2
+    signs = np.where(y[:, None] == expert.classes_, 1, -1)
+    return float((np.maximum(0, 1 - signs * scores) ** power).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("parameter", ["student_loss", "teacher_loss"])
+@pytest.mark.parametrize(
+    ("loss", "power"), [("one_vs_rest_hinge", 1), ("squared_hinge", 2)]
+)
+def test_one_vs_rest__first_epoch__by_hand(data, parameter, loss, power):
+    params = {"max_epochs": 1, "batch_size": 1000, parameter: loss}
+    first = _classifier(**params, **NO_DROPOUT).fit(*data).history_.loc[1]
+    clf = _classifier(max_epochs=0).fit(*data)
+    for name in ("a", "b"):
+        expected = _one_vs_rest(clf.experts_[name], *_labelled(data, name), power)
+        assert first[parameter, name] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("parameter", ["student_loss", "teacher_loss"])
+@pytest.mark.parametrize("loss", ["one_vs_rest_hinge", "squared_hinge"])
+def test_one_vs_rest__is_minimised(data, parameter, loss):
+    clf = _classifier(
+        max_epochs=15, batch_size=1000, **{parameter: loss}, **NO_DROPOUT
+    ).fit(*data)
+    for name in ("a", "b"):
+        losses = clf.history_[parameter, name]
+        assert losses.iloc[-1] < 0.9 * losses.iloc[0]
+
+
+def _cross_entropy(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(scores, labels, reduction="none")
+
+
+def _soft_cross_entropy(
+    scores: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    wanted = functional.softmax(targets / temperature, dim=1)
+    given = functional.log_softmax(scores / temperature, dim=1)
+    return -(wanted * given).sum(dim=1) * temperature**2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name", "loss"),
+    [
+        ("student_loss", "cross_entropy", _cross_entropy),
+        ("teacher_loss", "cross_entropy", _cross_entropy),
+        ("distillation_loss", "cross_entropy", _soft_cross_entropy),
+    ],
+)
+def test_callable_loss__same_bits_as_that_of_the_name(data, parameter, name, loss):
+    params = {"temperature": 2.0, "schedule": "joint"}
+    first = _classifier(**{parameter: loss}, **params).fit(*data)
+    second = _classifier(**{parameter: name}, **params).fit(*data)
+    _assert_same_bits(first, second)
+
+
+def test_callable_loss__of_the_users_own(data):
+    # Nothing but zero teaches nothing; and it is given what the docstring says.
+    seen = []
+
+    def nothing(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append((scores.shape[1], labels.dtype, scores.shape[0] == len(labels)))
+        return scores.sum(dim=1) * 0
+
+    params = {"gamma": 0.0, "beta": 0.0, "weight_decay": 0.0, "standardize": False}
+    clf = _classifier(student_loss=nothing, **params).fit(*data)
+    start = _classifier(max_epochs=0, **params).fit(*data)
+    np.testing.assert_equal(_student_weights(clf), _student_weights(start))
+    assert set(seen[1:]) == {(3, torch.int64, True), (2, torch.int64, True)}
+    # It stays a parameter.
+    assert clf.get_params()["student_loss"] is nothing
+
+
+# --------------------------------------------------------------------------------------
+# The share of the labelled rows in a batch.
+# --------------------------------------------------------------------------------------
+
+
+class Batches(Callback):
+    """Keeps what is labelled in each batch of an epoch."""
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        self.n_rows: list[int] = []
+        self.labels: list[list[int]] = []
+
+    def on_batch_begin(self, net: Any, batch: Any = None, **_: Any) -> None:
+        self.n_rows.append(len(batch.features))
+        self.labels.append([len(labels) for labels in batch.labels])
+
+
+def test_labelled_share__below_that_of_the_data__same_bits(data):
+    # 70 of 120 rows have labels.
+    first, second = (
+        _classifier(labelled_share=share).fit(*data) for share in (0.0, 0.58)
+    )
+    _assert_same_bits(first, second)
+
+
+@pytest.mark.parametrize("schedule", ["joint", "alternating"])
+@pytest.mark.parametrize("share", [0.6, 0.8, 0.9])
+def test_labelled_share__labelled_rows_are_added_to_each_batch(data, share, schedule):
+    batches = Batches()
+    clf = _classifier(
+        labelled_share=share, batch_size=20, schedule=schedule, callbacks=[batches]
+    ).fit(*data)
+    n_added = round(20 * (share - 70 / 120) / (1 - share))
+    assert n_added > 0
+    assert batches.n_rows == [20 + n_added] * 6
+    labelled = np.sum(batches.labels)
+    assert labelled == 70 + 6 * n_added
+    assert labelled / np.sum(batches.n_rows) == pytest.approx(share, abs=0.01)
+    # In turn: a row of dataset a is drawn as often as one of b.
+    of_a, of_b = np.sum(batches.labels, axis=0)[:2]
+    assert abs(of_a / 40 - of_b / 30) < 0.5
+    assert np.isfinite(clf.history_.to_numpy()).all()
+    other = _classifier(batch_size=20, schedule=schedule).fit(*data)
+    assert _differ(_student_weights(clf), _student_weights(other))
 
 
 # --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from .losses import (
 )
 from .networks import Task, Weights, Wiring, first_teachers, on_embeddings
 from .schedules import alternating, joint
+from .scoring import Validation
 from .train import (
     Optimisation,
     Trained,
@@ -23,6 +24,7 @@ __all__ = [
     "Task",
     "Trained",
     "TrainingRows",
+    "Validation",
     "Weights",
     "Wiring",
     "alternating",

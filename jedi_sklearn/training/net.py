@@ -54,6 +54,14 @@ class JointNet(NeuralNet):
     def get_split_datasets(self, X: Batches, y: None = None, **_: Any) -> tuple:
         return X, None
 
+    def fit_loop(self, X: Batches, y: None = None, **kwargs: Any) -> JointNet:
+        # What ends a training before its time does it by a KeyboardInterrupt, which
+        # skorch swallows a level above.
+        self.was_ended_ = True
+        super().fit_loop(X, y, **kwargs)
+        self.was_ended_ = False
+        return self
+
     def infer(self, x: Batch, **_: Any) -> Scores:
         return self.module_(x, distil=self.distils(len(self.history)))
 

@@ -32,5 +32,6 @@ class ProgressLine(Callback):
         # Padded: a line that is shorter than the last must cover all of it.
         sys.stderr.write(f"\r{f'{line}  {left:.0f} s left':<60}")
 
-    def on_train_end(self, net: Any, **_: Any) -> None:
+    def end(self) -> None:
+        """End the line."""
         sys.stderr.write("\n")

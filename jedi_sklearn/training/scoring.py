@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from skorch.callbacks import Callback
@@ -10,42 +10,53 @@ from skorch.callbacks import Callback
 from .batches import Batches, TrainingRows
 
 
-class ScoreRows(Callback):
-    """After every epoch writes accuracies on given rows into the history.
+class Validation(NamedTuple):
+    """Rows that are not trained on.
 
-    The keys are ``val_expert_accuracy`` (that of the students before the first
-    step), ``val_student_accuracy`` and ``val_teacher_accuracy``, each a list with
-    one number a student, NaN where its dataset has no row here.
-
-    Parameters
+    Attributes
     ----------
     rows : TrainingRows
         Only the labelled ones are looked at.
+    expert_accuracy : list of float
+        Of each student's expert on its rows here, NaN where there are none.
     """
 
-    def __init__(self, rows: TrainingRows) -> None:
-        self.rows = rows
+    rows: TrainingRows
+    expert_accuracy: list[float]
+
+
+class ScoreRows(Callback):
+    """After every epoch writes accuracies on given rows into the history.
+
+    The keys are ``val_expert_accuracy``, ``val_student_accuracy`` and
+    ``val_teacher_accuracy``, each a list with one number a student, NaN where its
+    dataset has no row here.
+
+    Parameters
+    ----------
+    validation : Validation
+    """
+
+    def __init__(self, validation: Validation) -> None:
+        self.validation = validation
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
-        n_rows = len(self.rows.features)
-        batches = Batches(self.rows, n_rows, torch.Generator(), net.device)
+        rows = self.validation.rows
+        n_rows = len(rows.features)
+        batches = Batches(rows, n_rows, torch.Generator(), net.device)
         self.batch_ = batches.batch(torch.arange(n_rows))
-        if not hasattr(self, "expert_accuracy_"):  # in the first phase
-            self.expert_accuracy_ = self.accuracies(net)[0]
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         student, teacher = self.accuracies(net)
-        net.history.record("val_expert_accuracy", self.expert_accuracy_)
+        net.history.record("val_expert_accuracy", self.validation.expert_accuracy)
         net.history.record("val_student_accuracy", student)
         net.history.record("val_teacher_accuracy", teacher)
 
     def no_better(self, net: Any) -> list[bool]:
         """Say of each student whether its expert is at least as good."""
         students, _ = self.accuracies(net)
-        return [
-            expert >= student
-            for expert, student in zip(self.expert_accuracy_, students, strict=True)
-        ]
+        experts = self.validation.expert_accuracy
+        return [e >= student for e, student in zip(experts, students, strict=True)]
 
     @torch.no_grad()
     def accuracies(self, net: Any) -> list[list[float]]:

@@ -29,7 +29,7 @@ from .networks import (
 from .progress import ProgressLine
 from .scaling import Scaling
 from .schedules import Phase
-from .scoring import ScoreRows
+from .scoring import ScoreRows, Validation
 from .stopping import KeepBest
 
 
@@ -113,7 +113,7 @@ def train(
     objective: Objective,
     optimisation: Optimisation,
     *,
-    validation: TrainingRows | None = None,
+    validation: Validation | None = None,
     callbacks: Sequence[Any] = (),
     verbose: int = 0,
 ) -> Trained:
@@ -130,7 +130,7 @@ def train(
         start at random.
     objective : Objective
     optimisation : Optimisation
-    validation : TrainingRows, optional
+    validation : Validation, optional
         Rows on which students and teachers are scored after every epoch; nothing
         else is done with them but for the patience.
     callbacks : sequence of skorch callbacks
@@ -156,10 +156,13 @@ def train(
         widths=rows.widths,
         sees_embeddings=wiring.base or wiring.adjusted,
     )
-    scores = None if validation is None else ScoreRows(_scaled(validation, scaling))
+    scores = None
+    if validation is not None:
+        scaled = validation._replace(rows=_scaled(validation.rows, scaling))
+        scores = ScoreRows(scaled)
+    progress = ProgressLine(sum(phase.n_epochs for phase in optimisation.phases))
     if verbose:
-        n_epochs = sum(phase.n_epochs for phase in optimisation.phases)
-        callbacks = [ProgressLine(n_epochs), *callbacks]
+        callbacks = [progress, *callbacks]
     first = _complete(change_scale(scaling, start), rows.widths, optimisation)
     net, history = _run_phases(
         _scaled(rows, scaling),
@@ -170,6 +173,8 @@ def train(
         scores,
         callbacks,
     )
+    if verbose:
+        progress.end()
     weights = change_scale(scaling.inverse(), to_numpy(net.module_))
     return Trained(
         weights=weights,
@@ -235,8 +240,8 @@ def _run_phases(
         weights = to_numpy(net.module_)
         history += net.history
         lost_patience = any(getattr(m, "stopped_", False) for m in monitors)
-        if len(net.history) < phase.n_epochs and not lost_patience:
-            break  # the user, or a callback of theirs, has ended the training
+        if net.was_ended_ and not lost_patience:
+            break  # by the user, or a callback of theirs
     return net, history
 
 
