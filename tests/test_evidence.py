@@ -313,12 +313,15 @@ def test_run_contestant__without_extra__rows_of_extra_are_gone(data, monkeypatch
 
 
 def test_contestants_of__regimes__as_planned():
-    tenth = variants.contestants_of("tenth", EXTRA)
+    tenth = variants.contestants_of("tenth", 0, EXTRA)
     assert set(BASELINES) < set(tenth)
     assert len(tenth) == len(set(tenth))
     assert variants.WITHOUT_EXTRA not in tenth
-    assert "self-training" not in variants.contestants_of("all", EXTRA)
-    assert variants.WITHOUT_EXTRA in variants.contestants_of("extra", EXTRA)
+    assert "self-training" not in variants.contestants_of("all", 0, EXTRA)
+    assert variants.WITHOUT_EXTRA in variants.contestants_of("extra", 0, EXTRA)
+    # 500 epochs are run with the first seeds alone.
+    later = variants.contestants_of("tenth", variants.N_LONG_SEEDS, EXTRA)
+    assert set(tenth) - set(later) == {variants.PAPER, "max_epochs=500"}
 
 
 # Scores

@@ -47,9 +47,9 @@ class Plan:
     extra: str
     shortened: dict[str, Any] = field(default_factory=dict)
 
-    def contestants_of(self, regime: str) -> list[str]:
-        """Return the contestants that run in a regime."""
-        names = contestants_of(regime, self.extra)
+    def contestants_of(self, regime: str, seed: int) -> list[str]:
+        """Return the contestants that run in a regime with a seed."""
+        names = contestants_of(regime, seed, self.extra)
         if self.contestants is None:
             return names
         return [name for name in names if name in self.contestants]
@@ -58,7 +58,7 @@ class Plan:
         """Return a group's results, those of other settings than today's left out."""
         wanted = {
             name: settings_of(name, self.extra, self.shortened)
-            for name in self.contestants_of(regime)
+            for name in self.contestants_of(regime, seed)
         }
         return [
             cell
@@ -70,7 +70,8 @@ class Plan:
         """Return the contestants of a group that have no result."""
         cells = self.finished_in(folder, regime, seed)
         done = {cell["contestant"] for cell in cells}
-        return [name for name in self.contestants_of(regime) if name not in done]
+        wanted = self.contestants_of(regime, seed)
+        return [name for name in wanted if name not in done]
 
     def finished(self, folder: Path) -> list[store.Cell]:
         """Return all results that are there."""
@@ -83,7 +84,8 @@ class Plan:
 
     def n_wanted(self) -> int:
         """Return how many results there are when all is done."""
-        return len(self.seeds) * sum(len(self.contestants_of(r)) for r in self.regimes)
+        groups = [(regime, seed) for regime in self.regimes for seed in self.seeds]
+        return sum(len(self.contestants_of(*group)) for group in groups)
 
 
 def run(plan: Plan, data: Data, folder: Path, n_jobs: int) -> None:
