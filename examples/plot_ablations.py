@@ -9,6 +9,7 @@ them as they are.
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
@@ -28,7 +29,7 @@ from jedi_sklearn.model_selection import MultiDatasetKFold
 N_ROWS, N_LABELLED = 500, 200
 
 X, y = load_glyphs("train")
-names = ["digits", "letters", "numerals"]
+names = ["digits", "fashion", "numerals"]
 X = {name: X[name].reshape(-1, 784)[:N_ROWS] for name in names}
 y = {name: y[name][:N_ROWS].astype(object) for name in names}
 for labels in y.values():
@@ -42,7 +43,7 @@ for labels in y.values():
 
 encoders = {
     "digits": MiniBatchKMeans(60, n_init=1, random_state=0),
-    "letters": PCA(40, random_state=0),
+    "fashion": PCA(40, random_state=0),
     "numerals": GaussianRandomProjection(60, random_state=0),
 }
 experts = [
@@ -59,7 +60,7 @@ search = GridSearchCV(
     JEDIClassifier(experts, max_epochs=10, random_state=0),
     {
         "teacher_input": ["adjusted", "base", "predictions", "adjusted+predictions"],
-        "distill_from": ["all", "own", None],
+        "distill_from": ["all", None],
         "gamma": [0.4, 2.0],
         "schedule": ["joint", "alternating"],
     },
@@ -83,10 +84,19 @@ table = results.pivot_table(
 print(table.round(3))
 
 figure, panel = plt.subplots(figsize=(7, 4.5), layout="constrained")
-image = panel.imshow(table, cmap="viridis")
+panel.imshow(table, cmap="Blues", aspect="auto")
+for (row, column), accuracy in np.ndenumerate(table):
+    is_dark = accuracy > table.to_numpy().mean()
+    panel.text(
+        column,
+        row,
+        f"{accuracy:.3f}",
+        ha="center",
+        va="center",
+        color="white" if is_dark else "black",
+    )
 panel.set_xticks(range(table.shape[1]), [f"{d}\n{g}" for d, g in table.columns])
 panel.set_yticks(range(table.shape[0]), [f"{i}, {s}" for s, i in table.index])
 panel.set(xlabel="distill_from, gamma", title="accuracy, mean over datasets and folds")
-figure.colorbar(image, ax=panel)
 figure.savefig("ablations.png", dpi=120)
 plt.show()

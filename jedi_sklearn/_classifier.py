@@ -305,9 +305,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         teacher_start: str = "expert",
         distill_from: str | Sequence[str] | None = "all",
         student_loss: str | Callable[..., Any] = "cross_entropy",
-        teacher_loss: str | Callable[..., Any] = "hinge",
+        teacher_loss: str | Callable[..., Any] = "cross_entropy",
         distillation_loss: str | Callable[..., Any] = "cross_entropy",
         temperature: float = 1.0,
+        target_temperature: float | None = 0.3,
         target_dropout: bool = False,
         target_gradient: bool = False,
         class_weight: str | Mapping[Any, Any] | None = None,
@@ -319,12 +320,12 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         n_rounds: int = 5,
         restart_rounds: bool = False,
         warmup_epochs: int = 0,
-        max_epochs: int = 100,
+        max_epochs: int = 50,
         batch_size: int = 128,
-        labelled_share: float = 0.0,
-        learning_rate: float = 2e-3,
+        labelled_share: float = 0.5,
+        learning_rate: float = 4e-3,
         learning_rate_decay: str = "cosine",
-        weight_decay: float = 3e-3,
+        weight_decay: float = 0.1,
         early_stopping: bool = False,
         n_iter_no_change: int = 10,
         keep_expert: bool = False,
@@ -348,6 +349,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.teacher_loss = teacher_loss
         self.distillation_loss = distillation_loss
         self.temperature = temperature
+        self.target_temperature = target_temperature
         self.target_dropout = target_dropout
         self.target_gradient = target_gradient
         self.class_weight = class_weight

@@ -170,11 +170,14 @@ def objective_of(
     from . import training
 
     sources = training.distillation_sources(params["distill_from"], datasets)
+    temperature = params["temperature"]
+    of_targets = params["target_temperature"]
     return training.Objective(
         alpha=params["alpha"],
         beta=params["beta"],
         gamma=params["gamma"],
-        temperature=params["temperature"],
+        temperature=temperature,
+        sharpening=1.0 if of_targets is None else temperature / of_targets,
         weights=training.distillation_weights(sizes) * sources,
         **losses_of(params),
     )

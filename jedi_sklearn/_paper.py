@@ -19,6 +19,7 @@ PAPER_PARAMS: dict[str, Any] = {
     "teacher_loss": "hinge",
     "distillation_loss": "cross_entropy",
     "temperature": 1.0,
+    "target_temperature": None,
     "adjustment_units": 256,
     "adjustment_dropout": 0.75,
     "units_per_class": 10,

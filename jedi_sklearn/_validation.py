@@ -93,6 +93,10 @@ _ACCEPTED = {
     "teacher_loss": or_callable(_CLASSIFICATION),
     "distillation_loss": or_callable(one_of("cross_entropy", "kl", "mse")),
     "temperature": number(0, open_low=True),
+    "target_temperature": Accepted(
+        lambda v: v is None or number(0, open_low=True).holds(v),
+        "numbers in (0, inf), and None",
+    ),
     "target_dropout": one_of(True, False),
     "target_gradient": one_of(True, False),
     "class_weight": Accepted(

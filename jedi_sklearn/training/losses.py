@@ -217,6 +217,8 @@ class Objective(NamedTuple):
     weights : ndarray of shape (n_datasets, n_datasets)
         Weights of Eq. (2), see `distillation_weights`; zero where a student does
         not learn, see `distillation_sources`.
+    sharpening : float
+        By which the teachers' scores are multiplied before students learn them.
     """
 
     alpha: float
@@ -227,6 +229,7 @@ class Objective(NamedTuple):
     distillation_loss: DistillationLoss
     temperature: float
     weights: npt.NDArray[np.float64]
+    sharpening: float = 1.0
 
     @property
     def distils(self) -> bool:
@@ -285,7 +288,9 @@ def _distillation(
     return torch.stack(
         [
             weights[:, i]
-            @ objective.distillation_loss(given, target, objective.temperature)
+            @ objective.distillation_loss(
+                given, target * objective.sharpening, objective.temperature
+            )
             for i, given, target in zip(
                 datasets, scores.students, scores.targets, strict=True
             )
