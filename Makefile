@@ -53,7 +53,8 @@ demo: $(DEMO) ## install, then train on the bundled data and print the table
 
 .PHONY: evidence
 evidence: $(DEV) ## run the study of docs/evidence.md (an hour; goes on where it was left)
-	$(BIN)/python -m benchmarks.evidence $(EVIDENCE_ARGS)
+	$(BIN)/python -m benchmarks.evidence \
+		--document docs/evidence.md --figures docs/images $(EVIDENCE_ARGS)
 
 .PHONY: test
 test: lint ## install, then run everything: lint, types, tests, doctests, README

@@ -156,6 +156,10 @@ PARAMETERS = [
         for value in ["balance", 3, [1.0, 2.0], True]
     ),
     *(of_parameter("distill_from", v, "'all', 'own'") for v in ["others", 3, [], [1]]),
+    *(
+        of_parameter("target_temperature", value, r"numbers in \(0, inf\), and None")
+        for value in [0, -1.0, float("nan"), "1", True]
+    ),
     of_fit("distill_from a stranger", "'c'", parameters={"distill_from": ["c"]}),
     *(
         of_parameter(name, value, "True, False")

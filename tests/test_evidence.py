@@ -312,6 +312,21 @@ def test_run_contestant__without_extra__rows_of_extra_are_gone(data, monkeypatch
     assert seen == [["digits", "fashion", "numerals"], list(data.X_train)]
 
 
+def test_validation_in_test__training_rows_alone__none_twice(data):
+    held_out = data_module.validation_in_test(data, seed=3)
+    for name, images in data.X_train.items():
+        found = np.concatenate([held_out.X_train[name], held_out.X_test[name]])
+        labels = np.concatenate([held_out.y_train[name], held_out.y_test[name]])
+        assert len(held_out.X_test[name]) == pytest.approx(len(images) / 4, abs=1)
+        given = _as_set(images, data.y_train[name])
+        assert len(labels) == len(images) == len(given)
+        assert _as_set(found, labels) == given
+
+
+def _as_set(images: np.ndarray, labels: np.ndarray) -> set[tuple[bytes, str]]:
+    return {(x.tobytes(), str(y)) for x, y in zip(images, labels, strict=True)}
+
+
 def test_contestants_of__regimes__as_planned():
     tenth = variants.contestants_of("tenth", 0, EXTRA)
     assert set(BASELINES) < set(tenth)

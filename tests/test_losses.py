@@ -220,6 +220,7 @@ def make_objective(problem: Problem, **changes: Any) -> Objective:
         "distillation_loss": "cross_entropy",
         "distill_from": "all",
         "temperature": 1.0,
+        "target_temperature": None,
     } | changes
     sources = distillation_sources(values["distill_from"], problem.names)
     return Objective(
@@ -233,6 +234,8 @@ def make_objective(problem: Problem, **changes: Any) -> Objective:
         ),
         temperature=values["temperature"],
         weights=distillation_weights(problem.rows.sizes) * sources,
+        sharpening=values["temperature"]
+        / (values["target_temperature"] or values["temperature"]),
     )
 
 
@@ -299,11 +302,17 @@ def classification(kind: str, scores: np.ndarray, label: int) -> float:
 
 
 def distillation(
-    kind: str, student: np.ndarray, teacher: np.ndarray, temperature: float
+    kind: str,
+    student: np.ndarray,
+    teacher: np.ndarray,
+    temperature: float,
+    target_temperature: float | None = None,
 ) -> float:
+    of_targets = target_temperature or temperature
     if kind == "mse":
-        return float(((student - teacher) ** 2).mean())
-    wanted = log_probabilities(teacher / temperature)
+        # Of logits in the student's units.
+        return float(((student - teacher * temperature / of_targets) ** 2).mean())
+    wanted = log_probabilities(teacher / of_targets)
     given = log_probabilities(student / temperature)
     if kind == "kl":
         given = given - wanted
@@ -373,6 +382,7 @@ def reference_loss(
     distillation_loss: str = "cross_entropy",
     distill_from: str | list[str] | None = "all",
     temperature: float = 1.0,
+    target_temperature: float | None = None,
 ) -> float:
     """Mean of Eq. (1) over rows given by their numbers, dataset after dataset.
 
@@ -399,7 +409,11 @@ def reference_loss(
                 of_row += problem.class_weight(i, row) * supervised
             if gamma and learns(distill_from, i, j):
                 third = distillation(
-                    distillation_loss, students[k], wanted[k], temperature
+                    distillation_loss,
+                    students[k],
+                    wanted[k],
+                    temperature,
+                    target_temperature,
                 )
                 of_row += gamma * eq_2(sizes, i, j) * third
         total += of_row * problem.row_weight(i)[row] * len(where) / sum(sizes)
@@ -416,6 +430,7 @@ settings_of_losses = st.fixed_dictionaries(
         "distillation_loss": st.sampled_from(sorted(DISTILLATION_LOSSES)),
         "distill_from": st.sampled_from(["all", "own", None, ["d0"], ["d3", "d1"]]),
         "temperature": st.floats(0.5, 5.0),
+        "target_temperature": st.none() | st.floats(0.2, 5.0),
     }
 )
 
@@ -554,7 +569,7 @@ def test_joint_loss__eval_mode__as_without_dropout(case):
 
 # One loss of each kind, each kind somewhere.
 GRADIENTS = [
-    {"temperature": 2.0}
+    {"temperature": 2.0, "target_temperature": 0.7}
     | dict(
         zip(("distillation_loss", "student_loss", "teacher_loss"), kinds, strict=True)
     )

@@ -81,6 +81,10 @@ def _classifier(experts: Any = None, **params: Any) -> JEDIClassifier:
         "learning_rate": 0.01,
         "adjustment_units": 4,
         "learning_rate_decay": "constant",
+        "weight_decay": 3e-3,
+        "labelled_share": 0.0,
+        "teacher_loss": "hinge",
+        "target_temperature": None,
         "warmup_epochs": 0,
         "random_state": 0,
         "device": "cpu",
@@ -245,6 +249,19 @@ def test_first_epoch__losses_are_those_of_the_experts(data):
         }
         for quantity, value in expected.items():
             assert first[quantity, name] == pytest.approx(value, rel=1e-4), quantity
+
+
+def test_first_epoch__target_temperature__sharpens_the_targets_alone(data):
+    params = NO_DROPOUT | {"max_epochs": 1, "batch_size": 1000, "distill_from": "own"}
+    clf = _classifier(target_temperature=0.25, temperature=0.5, **params).fit(*data)
+    n_rows = sum(map(len, data[0].values()))
+    for name in ("a", "b"):
+        scores = np.log(clf.experts_[name].predict_proba(data[0][name]))
+        wanted = softmax(scores / 0.25, axis=1)
+        given = np.log(softmax(scores / 0.5, axis=1))
+        expected = -(wanted * given).sum() * 0.5**2 / n_rows
+        first = clf.history_["distillation_loss", name].iloc[0]
+        assert first == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [7, 16, 1000])

@@ -27,6 +27,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--jobs", type=int, default=2, help="processes of one thread each")
     add("--out", type=Path, help="folder of the results; of the quick form a new one")
     add("--data", choices=sorted(EXTRA), default="glyphs")
+    add("--validation", action="store_true", help="score held-out training rows")
     add("--quick", action="store_true", help="a small form that only shows it runs")
     add("--report-only", action="store_true", help="run nothing")
     add("--document", type=Path, help="a Markdown file to write the tables into")
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parse(arguments)
     out = asked.out or (Path(mkdtemp()) if asked.quick else RESULTS)
     folder = out / ("quick" if asked.quick else asked.data)
+    if asked.validation:
+        folder = folder / "validation"
     plan = plan_of(asked)
     if not asked.report_only:
         run(plan, load(asked), folder, asked.jobs)
@@ -64,7 +67,13 @@ def plan_of(asked: argparse.Namespace) -> Plan:
     if asked.quick:
         names = asked.contestants or QUICK
         return Plan(("tenth",), range(2), names, extra, {"max_epochs": 5})
-    return Plan(asked.regimes, range(asked.seeds), asked.contestants, extra)
+    return Plan(
+        asked.regimes,
+        range(asked.seeds),
+        asked.contestants,
+        extra,
+        validation=asked.validation,
+    )
 
 
 def load(asked: argparse.Namespace) -> Data:

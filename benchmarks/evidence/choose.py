@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .data import Arrays, glyphs
+from .data import HELD_OUT, Arrays, glyphs
 from .experts import KINDS, make_encoders, make_expert
 from .regimes import is_known, known_codes, known_labels
 from .rows import split_rows
-
-HELD_OUT = 0.25
 
 
 def held_out_accuracies(X: Arrays, y: Arrays, regime: str, seed: int) -> pd.DataFrame:

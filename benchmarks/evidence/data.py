@@ -12,10 +12,13 @@ from sklearn.datasets import fetch_openml
 
 from jedi_sklearn.datasets import load_glyphs
 
+from .rows import split_rows
+
 Images = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 SIZE = 28
+HELD_OUT = 0.25
 
 
 class Data(NamedTuple):
@@ -112,6 +115,20 @@ def subsample(data: Data, n_train: int, n_test: int) -> Data:
         kept.y_train[name] = data.y_train[name][train]
         kept.X_test[name] = data.X_test[name][test]
         kept.y_test[name] = data.y_test[name][test]
+    return kept
+
+
+def validation_in_test(data: Data, seed: int) -> Data:
+    """Return training rows alone: a quarter of them, held out, stands for the test.
+
+    So the study can be run, and settings be chosen, without a look at a test row.
+    """
+    kept = Data({}, {}, {}, {})
+    for name, X in data.X_train.items():
+        codes = np.unique(data.y_train[name], return_inverse=True)[1]
+        rows, held_out = split_rows(codes, HELD_OUT, seed)
+        kept.X_train[name], kept.y_train[name] = X[rows], data.y_train[name][rows]
+        kept.X_test[name], kept.y_test[name] = X[held_out], data.y_train[name][held_out]
     return kept
 
 

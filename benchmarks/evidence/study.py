@@ -17,7 +17,7 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 
 from . import store
-from .data import Data
+from .data import Data, validation_in_test
 from .problem import Problem, make_problem
 from .scores import measure
 from .variants import contestants_of, run_contestant, settings_of
@@ -39,6 +39,8 @@ class Plan:
         The dataset that serves without labels in the regime `extra`.
     shortened : dict
         Parameters that every variant of JEDI is given last.
+    validation : bool
+        Whether held-out training rows stand for the test rows.
     """
 
     regimes: Sequence[str]
@@ -46,6 +48,7 @@ class Plan:
     contestants: Sequence[str] | None
     extra: str
     shortened: dict[str, Any] = field(default_factory=dict)
+    validation: bool = False
 
     def contestants_of(self, regime: str, seed: int) -> list[str]:
         """Return the contestants that run in a regime with a seed."""
@@ -119,6 +122,8 @@ def run_group(
 def _run_group(
     plan: Plan, data: Data, folder: Path, regime: str, seed: int, names: list[str]
 ) -> tuple[str, int, int]:
+    if plan.validation:
+        data = validation_in_test(data, seed)
     problem = make_problem(data, regime, seed, plan.extra)
     path = store.path_of(folder, regime, seed)
     for i, name in enumerate(names):
