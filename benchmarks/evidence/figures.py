@@ -15,7 +15,7 @@ from .data import Data
 from .problem import make_problem
 from .scores import MEASURES
 from .study import Plan
-from .variants import MAIN
+from .variants import MAIN, variants
 
 
 def draw(folder: Path, plan: Plan, data: Data, out: Path) -> None:
@@ -49,7 +49,8 @@ def training_curves(data: Data, regime: str, plan: Plan) -> TrainingCurvesDispla
     seed = plan.seeds[0]
     problem = make_problem(data, regime, seed, plan.extra)
     y_test = {name: data.y_test[name] for name in problem.X_test}
-    clf = fit_jedi(problem, seed, plan.shortened, X_val=problem.X_test, y_val=y_test)
+    params = variants(plan.extra)[MAIN] | plan.shortened
+    clf = fit_jedi(problem, seed, params, X_val=problem.X_test, y_val=y_test)
     return TrainingCurvesDisplay.from_estimator(clf)
 
 

@@ -13,6 +13,8 @@ from .problem import Problem
 
 Params = dict[str, Any]
 
+# Half of the default's epochs, so that the study takes an hour.
+SHARED: Params = {"max_epochs": 50}
 # 500 epochs take as long as all other variants together, so that few seeds must do.
 N_LONG_SEEDS = 3
 
@@ -64,14 +66,15 @@ def deviations() -> dict[str, Params]:
 
 def variants(extra: str) -> dict[str, Params]:
     """Return the parameters of every variant of JEDI by its name."""
-    return {
+    own = {
         **TEACHER_INPUTS,
         **sources(extra),
         **SCHEDULES,
         **deviations(),
-        PAPER: dict(PAPER_PARAMS),
+        PAPER: PAPER_PARAMS,
         WITHOUT_EXTRA: {},
     }
+    return {name: SHARED | params for name, params in own.items()}
 
 
 def contestants_of(regime: str, seed: int, extra: str) -> list[str]:
