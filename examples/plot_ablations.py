@@ -26,7 +26,7 @@ from jedi_sklearn.model_selection import MultiDatasetKFold
 # --------------------------
 # Of every dataset the first 200 rows are labelled; None marks the others.
 
-N_ROWS, N_LABELLED = 500, 200
+N_ROWS, N_LABELLED = 400, 200
 
 X, y = load_glyphs("train")
 names = ["digits", "fashion", "numerals"]
@@ -57,7 +57,7 @@ experts = [
 
 X_all, y_all = stack_datasets(X, y)
 search = GridSearchCV(
-    JEDIClassifier(experts, max_epochs=10, random_state=0),
+    JEDIClassifier(experts, max_epochs=8, random_state=0),
     {
         "teacher_input": ["adjusted", "base", "predictions", "adjusted+predictions"],
         "distill_from": ["all", None],
