@@ -6,8 +6,6 @@ sections 3.2, 4.4 and 5 and nothing else.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -48,19 +46,7 @@ NO_TEACHER_DROPOUT = 1e6
 TEACHER_INPUTS = ["adjusted", "adjusted+predictions", "base", "predictions"]
 
 
-@pytest.fixture(autouse=True)
-def global_random_states_stay() -> Iterator[None]:
-    before = _global_states()
-    yield
-    np.testing.assert_equal(_global_states(), before)
-
-
-def _global_states() -> list[Any]:
-    return [
-        torch.get_rng_state().numpy(),
-        np.random.get_state(legacy=False),  # noqa: NPY002
-        random.getstate(),
-    ]
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
 # --------------------------------------------------------------------------------------

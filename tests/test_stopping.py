@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import random
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
@@ -18,26 +16,12 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
+from small_fits import Data, differ, small_classifier, weights_of
 
 from jedi_sklearn import JEDIClassifier, stack_datasets
 from jedi_sklearn.model_selection import MultiDatasetKFold
 
-Data = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
-
-
-def _global_states() -> list[Any]:
-    return [
-        torch.get_rng_state().numpy(),
-        np.random.get_state(legacy=False),  # noqa: NPY002
-        random.getstate(),
-    ]
-
-
-@pytest.fixture(autouse=True)
-def global_random_states_stay() -> Iterator[None]:
-    before = _global_states()
-    yield
-    np.testing.assert_equal(_global_states(), before)
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
 def _draw(sizes: dict[str, int], seed: int) -> Data:
@@ -70,22 +54,7 @@ def _experts() -> list[tuple[str, Any]]:
 
 
 def _classifier(experts: Any = None, **params: Any) -> JEDIClassifier:
-    defaults: dict[str, Any] = {
-        "max_epochs": 3,
-        "batch_size": 16,
-        "learning_rate": 0.01,
-        "learning_rate_decay": "constant",
-        "weight_decay": 3e-3,
-        "labelled_share": 0.0,
-        "teacher_loss": "hinge",
-        "target_temperature": None,
-        "adjustment_units": 4,
-        "random_state": 0,
-        "device": "cpu",
-    }
-    return JEDIClassifier(
-        _experts() if experts is None else experts, **defaults | params
-    )
+    return small_classifier(_experts() if experts is None else experts, **params)
 
 
 def _fit(data: Data, held_out: Data | None = None, **params: Any) -> JEDIClassifier:
@@ -93,23 +62,8 @@ def _fit(data: Data, held_out: Data | None = None, **params: Any) -> JEDIClassif
     return _classifier(**params).fit(*data, X_val=X_val, y_val=y_val)
 
 
-def _weights(models: dict[str, Any]) -> list[Any]:
-    return [
-        (m.coef_, m.intercept_, *(b.adjustment for b in m.branches))
-        for m in models.values()
-    ]
-
-
 def _all_weights(clf: JEDIClassifier) -> list[Any]:
-    return [_weights(clf.students_), _weights(clf.teachers_)]
-
-
-def _differ(first: Any, second: Any) -> bool:
-    try:
-        np.testing.assert_equal(first, second)
-    except AssertionError:
-        return True
-    return False
+    return [weights_of(clf.students_), weights_of(clf.teachers_)]
 
 
 # --------------------------------------------------------------------------------------
@@ -570,14 +524,14 @@ def test_keep_expert__student_that_is_worse__is_its_expert(
         _assert_as_expert(clf, "a", X)
     # All else is as it was trained.
     np.testing.assert_equal(
-        _weights({"b": clf.students_["b"]}), _weights({"b": plain.students_["b"]})
+        weights_of({"b": clf.students_["b"]}), weights_of({"b": plain.students_["b"]})
     )
-    np.testing.assert_equal(_weights(clf.teachers_), _weights(plain.teachers_))
+    np.testing.assert_equal(weights_of(clf.teachers_), weights_of(plain.teachers_))
     np.testing.assert_array_equal(clf.history_, plain.history_)
     # Off, nothing is kept.
     assert plain.kept_experts_ == []
-    assert _differ(
-        _weights({"a": clf.students_["a"]}), _weights({"a": plain.students_["a"]})
+    assert differ(
+        weights_of({"a": clf.students_["a"]}), weights_of({"a": plain.students_["a"]})
     )
 
 

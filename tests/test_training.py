@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import joblib
@@ -13,7 +12,6 @@ import torch
 from scipy.special import entr, softmax
 from sklearn import config_context
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import make_blobs
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
     LogisticRegression,
@@ -26,108 +24,33 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from small_fits import (
+    NO_DROPOUT,
+    Data,
+    differ,
+    labelled,
+    small_classifier,
+    small_experts,
+    weights_of,
+)
 from torch.nn import functional
 
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.datasets import make_expert_embeddings
 
-NO_TEACHER_DROPOUT = 1e6
-NO_DROPOUT = {"adjustment_dropout": 0.0, "units_per_class": NO_TEACHER_DROPOUT}
-
-Data = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
-
-
-def _global_states() -> list[Any]:
-    return [
-        torch.get_rng_state().numpy(),
-        np.random.get_state(legacy=False),  # noqa: NPY002
-        random.getstate(),
-    ]
-
-
-@pytest.fixture(autouse=True)
-def global_random_states_stay() -> Iterator[None]:
-    before = _global_states()
-    yield
-    np.testing.assert_equal(_global_states(), before)
-
-
-@pytest.fixture(scope="module")
-def data() -> Data:
-    """Three classes that overlap, two classes, and rows without labels, the last."""
-    X, y = make_blobs(
-        [40, 40, 40], n_features=5, cluster_std=4.0, random_state=0, shuffle=True
-    )
-    y = y.astype(np.int64)
-    X_dict = {"a": X[:45] + 3.0, "b": X[45:75] * [1, 2, 0.5, 1, 1], "u": X[75:]}
-    y_dict = {"a": np.array(["x", "y", "z"])[y[:45]], "b": (y[45:75] > 0).astype(int)}
-    y_dict["a"] = y_dict["a"].astype(object)
-    y_dict["a"][40:] = None
-    return X_dict, y_dict
-
-
-def _experts() -> list[tuple[str, Any]]:
-    return [
-        ("a", make_pipeline(StandardScaler(), LogisticRegression())),
-        ("b", make_column_transformer(("passthrough", slice(1, 4)))),
-    ]
-
-
-def _classifier(experts: Any = None, **params: Any) -> JEDIClassifier:
-    """Return a small one that learns fast enough for a few epochs to show."""
-    defaults: dict[str, Any] = {
-        "max_epochs": 3,
-        "batch_size": 16,
-        "learning_rate": 0.01,
-        "adjustment_units": 4,
-        "learning_rate_decay": "constant",
-        "weight_decay": 3e-3,
-        "labelled_share": 0.0,
-        "teacher_loss": "hinge",
-        "target_temperature": None,
-        "warmup_epochs": 0,
-        "random_state": 0,
-        "device": "cpu",
-    }
-    return JEDIClassifier(
-        _experts() if experts is None else experts, **defaults | params
-    )
-
-
-def _labelled(data: Data, name: str) -> tuple[np.ndarray, np.ndarray]:
-    X, y = data[0][name], data[1][name]
-    known = np.array([label is not None for label in y])
-    return X[known], y[known].astype(str if name == "a" else int)
-
-
-def _student_weights(clf: JEDIClassifier) -> list[Any]:
-    return [
-        (s.coef_, s.intercept_, *(b.adjustment for b in s.branches))
-        for s in clf.students_.values()
-    ]
-
-
-def _teacher_weights(clf: JEDIClassifier) -> list[Any]:
-    return [
-        (t.coef_, t.intercept_, *(b.adjustment for b in t.branches))
-        for t in clf.teachers_.values()
-    ]
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
 def _bits(clf: JEDIClassifier) -> list[Any]:
-    return [_student_weights(clf), _teacher_weights(clf), clf.history_.to_numpy()]
+    return [
+        weights_of(clf.students_),
+        weights_of(clf.teachers_),
+        clf.history_.to_numpy(),
+    ]
 
 
 def _assert_same_bits(first: JEDIClassifier, second: JEDIClassifier) -> None:
     np.testing.assert_equal(_bits(first), _bits(second))
-
-
-def _differ(first: list[Any], second: list[Any]) -> bool:
-    try:
-        np.testing.assert_equal(first, second)
-    except AssertionError:
-        return True
-    return False
 
 
 # --------------------------------------------------------------------------------------
@@ -154,14 +77,14 @@ def _expert(kind: str, frozen: bool, data: Data, name: str) -> Any:
         return expert
     if "random_state" in expert[-1].get_params():
         expert[-1].set_params(random_state=0)
-    return FrozenEstimator(expert.fit(*_labelled(data, name)))
+    return FrozenEstimator(expert.fit(*labelled(data, name)))
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["cloned", "frozen"])
 @pytest.mark.parametrize("kind", LINEAR)
 def test_no_epoch__students_and_teachers_predict_as_their_experts(data, kind, frozen):
     experts = [(name, _expert(kind, frozen, data, name)) for name in ("a", "b")]
-    clf = _classifier(experts, max_epochs=0).fit(*data)
+    clf = small_classifier(experts, max_epochs=0).fit(*data)
     for name in ("a", "b"):
         X = data[0][name]
         expert = dict(experts)[name] if frozen else clf.experts_[name]
@@ -178,7 +101,9 @@ def test_no_epoch__students_and_teachers_predict_as_their_experts(data, kind, fr
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_no_epoch__scores_are_those_of_the_expert(data, name):
     # Of two classes the score is a difference, as the expert's own.
-    clf = _classifier([("a", LinearSVC()), ("b", LinearSVC())], max_epochs=0).fit(*data)
+    clf = small_classifier([("a", LinearSVC()), ("b", LinearSVC())], max_epochs=0).fit(
+        *data
+    )
     X, expert = data[0][name], clf.experts_[name]
     for model in (clf.students_[name], clf.teachers_[name]):
         np.testing.assert_allclose(
@@ -189,7 +114,7 @@ def test_no_epoch__scores_are_those_of_the_expert(data, name):
 @pytest.mark.parametrize("encoder", [StandardScaler(), None], ids=["scaler", "default"])
 def test_no_epoch__bare_transformer__as_the_head_fitted_for_it(data, encoder):
     experts = encoder and [(name, encoder) for name in ("a", "b")]
-    clf = _classifier(max_epochs=0).set_params(experts=experts).fit(*data)
+    clf = small_classifier(max_epochs=0).set_params(experts=experts).fit(*data)
     for name in ("a", "b"):
         X, expert = data[0][name], clf.experts_[name]
         for model in (clf.students_[name], clf.teachers_[name]):
@@ -200,7 +125,7 @@ def test_no_epoch__bare_transformer__as_the_head_fitted_for_it(data, encoder):
 
 
 def test_no_epoch__history_is_empty(data):
-    clf = _classifier(max_epochs=0).fit(*data)
+    clf = small_classifier(max_epochs=0).fit(*data)
     assert clf.n_iter_ == len(clf.history_) == 0
 
 
@@ -227,13 +152,13 @@ COLUMNS = [
 def test_first_epoch__losses_are_those_of_the_experts(data):
     # One batch of all rows, no dropout: what is recorded of it was computed with the
     # first weights, where student, teacher and expert are the same.
-    clf = _classifier(max_epochs=1, batch_size=1000, **NO_DROPOUT).fit(*data)
+    clf = small_classifier(max_epochs=1, batch_size=1000, **NO_DROPOUT).fit(*data)
     first = clf.history_.loc[1]
     n_rows = {name: len(X) for name, X in data[0].items()}
     total = sum(n_rows.values())
     for name in ("a", "b"):
         expert = clf.experts_[name]
-        X, y = _labelled(data, name)
+        X, y = labelled(data, name)
         expected = {
             "student_loss": log_loss(y, expert.predict_proba(X)),
             "teacher_loss": hinge_loss(y, expert.decision_function(X)),
@@ -253,7 +178,9 @@ def test_first_epoch__losses_are_those_of_the_experts(data):
 
 def test_first_epoch__target_temperature__sharpens_the_targets_alone(data):
     params = NO_DROPOUT | {"max_epochs": 1, "batch_size": 1000, "distill_from": "own"}
-    clf = _classifier(target_temperature=0.25, temperature=0.5, **params).fit(*data)
+    clf = small_classifier(target_temperature=0.25, temperature=0.5, **params).fit(
+        *data
+    )
     n_rows = sum(map(len, data[0].values()))
     for name in ("a", "b"):
         scores = np.log(clf.experts_[name].predict_proba(data[0][name]))
@@ -267,7 +194,7 @@ def test_first_epoch__target_temperature__sharpens_the_targets_alone(data):
 @pytest.mark.parametrize("batch_size", [7, 16, 1000])
 def test_history__one_row_an_epoch__loss_is_the_sum_of_its_terms(data, batch_size):
     alpha, beta, gamma = 0.7, 1.3, 0.4
-    clf = _classifier(
+    clf = small_classifier(
         max_epochs=4, batch_size=batch_size, alpha=alpha, beta=beta, gamma=gamma
     ).fit(*data)
     history = clf.history_
@@ -278,7 +205,7 @@ def test_history__one_row_an_epoch__loss_is_the_sum_of_its_terms(data, batch_siz
     assert list(history.columns) == COLUMNS
     assert np.isfinite(history.to_numpy()).all()
     n_rows = sum(len(X) for X in data[0].values())
-    n_labelled = [len(_labelled(data, name)[0]) for name in ("a", "b")]
+    n_labelled = [len(labelled(data, name)[0]) for name in ("a", "b")]
     total = (
         alpha * history["student_loss"] @ n_labelled
         + beta * history["teacher_loss"] @ n_labelled
@@ -290,15 +217,15 @@ def test_history__one_row_an_epoch__loss_is_the_sum_of_its_terms(data, batch_siz
 
 
 def test_history__warm_up__distillation_after_it(data):
-    clf = _classifier(max_epochs=5, warmup_epochs=2).fit(*data)
+    clf = small_classifier(max_epochs=5, warmup_epochs=2).fit(*data)
     distillation = clf.history_["distillation_loss"]
     assert (distillation.loc[:2] == 0).all(axis=None)
     assert (distillation.loc[3:] > 0).all(axis=None)
 
 
 def test_warm_up__for_all_epochs__as_without_distillation(data):
-    clf = _classifier(warmup_epochs=3).fit(*data)
-    _assert_same_bits(clf, _classifier(gamma=0.0).fit(*data))
+    clf = small_classifier(warmup_epochs=3).fit(*data)
+    _assert_same_bits(clf, small_classifier(gamma=0.0).fit(*data))
 
 
 # --------------------------------------------------------------------------------------
@@ -324,17 +251,17 @@ def _one_vs_rest(expert: Any, X: np.ndarray, y: np.ndarray, power: int) -> float
 )
 def test_one_vs_rest__first_epoch__by_hand(data, parameter, loss, power):
     params = {"max_epochs": 1, "batch_size": 1000, parameter: loss}
-    first = _classifier(**params, **NO_DROPOUT).fit(*data).history_.loc[1]
-    clf = _classifier(max_epochs=0).fit(*data)
+    first = small_classifier(**params, **NO_DROPOUT).fit(*data).history_.loc[1]
+    clf = small_classifier(max_epochs=0).fit(*data)
     for name in ("a", "b"):
-        expected = _one_vs_rest(clf.experts_[name], *_labelled(data, name), power)
+        expected = _one_vs_rest(clf.experts_[name], *labelled(data, name), power)
         assert first[parameter, name] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("parameter", ["student_loss", "teacher_loss"])
 @pytest.mark.parametrize("loss", ["one_vs_rest_hinge", "squared_hinge"])
 def test_one_vs_rest__is_minimised(data, parameter, loss):
-    clf = _classifier(
+    clf = small_classifier(
         max_epochs=15, batch_size=1000, **{parameter: loss}, **NO_DROPOUT
     ).fit(*data)
     for name in ("a", "b"):
@@ -364,8 +291,8 @@ def _soft_cross_entropy(
 )
 def test_callable_loss__same_bits_as_that_of_the_name(data, parameter, name, loss):
     params = {"temperature": 2.0, "schedule": "joint"}
-    first = _classifier(**{parameter: loss}, **params).fit(*data)
-    second = _classifier(**{parameter: name}, **params).fit(*data)
+    first = small_classifier(**{parameter: loss}, **params).fit(*data)
+    second = small_classifier(**{parameter: name}, **params).fit(*data)
     _assert_same_bits(first, second)
 
 
@@ -378,9 +305,9 @@ def test_callable_loss__of_the_users_own(data):
         return scores.sum(dim=1) * 0
 
     params = {"gamma": 0.0, "beta": 0.0, "weight_decay": 0.0, "standardize": False}
-    clf = _classifier(student_loss=nothing, **params).fit(*data)
-    start = _classifier(max_epochs=0, **params).fit(*data)
-    np.testing.assert_equal(_student_weights(clf), _student_weights(start))
+    clf = small_classifier(student_loss=nothing, **params).fit(*data)
+    start = small_classifier(max_epochs=0, **params).fit(*data)
+    np.testing.assert_equal(weights_of(clf.students_), weights_of(start.students_))
     assert set(seen[1:]) == {(3, torch.int64, True), (2, torch.int64, True)}
     # It stays a parameter.
     assert clf.get_params()["student_loss"] is nothing
@@ -406,7 +333,7 @@ class Batches(Callback):
 def test_labelled_share__below_that_of_the_data__same_bits(data):
     # 70 of 120 rows have labels.
     first, second = (
-        _classifier(labelled_share=share).fit(*data) for share in (0.0, 0.58)
+        small_classifier(labelled_share=share).fit(*data) for share in (0.0, 0.58)
     )
     _assert_same_bits(first, second)
 
@@ -415,7 +342,7 @@ def test_labelled_share__below_that_of_the_data__same_bits(data):
 @pytest.mark.parametrize("share", [0.6, 0.8, 0.9])
 def test_labelled_share__labelled_rows_are_added_to_each_batch(data, share, schedule):
     batches = Batches()
-    clf = _classifier(
+    clf = small_classifier(
         labelled_share=share, batch_size=20, schedule=schedule, callbacks=[batches]
     ).fit(*data)
     n_added = round(20 * (share - 70 / 120) / (1 - share))
@@ -428,8 +355,8 @@ def test_labelled_share__labelled_rows_are_added_to_each_batch(data, share, sche
     of_a, of_b = np.sum(batches.labels, axis=0)[:2]
     assert abs(of_a / 40 - of_b / 30) < 0.5
     assert np.isfinite(clf.history_.to_numpy()).all()
-    other = _classifier(batch_size=20, schedule=schedule).fit(*data)
-    assert _differ(_student_weights(clf), _student_weights(other))
+    other = small_classifier(batch_size=20, schedule=schedule).fit(*data)
+    assert differ(weights_of(clf.students_), weights_of(other.students_))
 
 
 # --------------------------------------------------------------------------------------
@@ -453,7 +380,7 @@ def test_after_fit__numpy_predicts_as_torch(data, offset):
     # in it as in the data.
     X_dict = {name: X + offset for name, X in data[0].items()}
     capture = Capture()
-    clf = _classifier(
+    clf = small_classifier(
         max_epochs=20, batch_size=1000, learning_rate=0.03, callbacks=[capture]
     ).fit(X_dict, data[1])
     with torch.no_grad():
@@ -492,7 +419,7 @@ def test_training__students_beat_their_experts_by_distillation():
     y_train = {n: np.where(np.arange(400) < 60, y[n][:400], -1) for n in y}
 
     def accuracies(gamma: float) -> np.ndarray:
-        clf = _classifier(experts, max_epochs=12, batch_size=128, gamma=gamma)
+        clf = small_classifier(experts, max_epochs=12, batch_size=128, gamma=gamma)
         clf.fit(X_train, y_train)
         return np.array(
             [
@@ -515,18 +442,18 @@ def test_training__students_beat_their_experts_by_distillation():
 
 
 def test_gamma_zero_or_nothing_to_distil_from__same_bits_without_third_term(data):
-    first = _classifier(gamma=0.0).fit(*data)
-    second = _classifier(distill_from=None).fit(*data)
+    first = small_classifier(gamma=0.0).fit(*data)
+    second = small_classifier(distill_from=None).fit(*data)
     _assert_same_bits(first, second)
     assert (first.history_["distillation_loss"] == 0).all(axis=None)
-    with_it = _classifier().fit(*data)
+    with_it = small_classifier().fit(*data)
     assert (with_it.history_["distillation_loss"] > 0).all(axis=None)
-    assert _differ(_student_weights(first), _student_weights(with_it))
+    assert differ(weights_of(first.students_), weights_of(with_it.students_))
 
 
 def test_distill_from_every_name__same_bits_as_all(data):
-    first = _classifier().fit(*data)
-    second = _classifier(distill_from=["u", "a", "b"]).fit(*data)
+    first = small_classifier().fit(*data)
+    second = small_classifier(distill_from=["u", "a", "b"]).fit(*data)
     _assert_same_bits(first, second)
 
 
@@ -537,14 +464,16 @@ def test_distill_from__rows_of_other_datasets_do_not_matter(data, distill_from):
     X, y = data
     moved = X | {"u": X["u"] + np.arange(5.0)}
     params = NO_DROPOUT | {"standardize": False, "distill_from": distill_from}
-    fitted = _classifier(**params).fit(X, y)
-    again = _classifier(**params).fit(moved, y)
+    fitted = small_classifier(**params).fit(X, y)
+    again = small_classifier(**params).fit(moved, y)
     matters = distill_from == ["u"]
-    assert _differ(_student_weights(fitted), _student_weights(again)) == matters
+    assert differ(weights_of(fitted.students_), weights_of(again.students_)) == matters
 
 
 def test_distill_from_own__third_term_counts_own_rows_alone(data):
-    clf = _classifier(max_epochs=1, learning_rate=1e-12, distill_from="own").fit(*data)
+    clf = small_classifier(max_epochs=1, learning_rate=1e-12, distill_from="own").fit(
+        *data
+    )
     # Nothing has moved yet: the teachers say what the experts say, and the term is the
     # mean over all rows of the entropy of that, taken on own rows.
     n_rows = sum(map(len, data[0].values()))
@@ -563,16 +492,18 @@ def test_distill_from_own__third_term_counts_own_rows_alone(data):
 def test_gamma_and_beta_zero__students_do_not_depend_on_teachers(data, change):
     # With beta above 0 they do, as both train the adjustments.
     params = NO_DROPOUT | {"gamma": 0.0, "beta": 0.0}
-    first = _classifier(**params).fit(*data)
-    second = _classifier(**params | change).fit(*data)
-    np.testing.assert_equal(_student_weights(first), _student_weights(second))
-    third = _classifier(**params | {"beta": 1.0}).fit(*data)
-    assert _differ(_student_weights(first), _student_weights(third))
+    first = small_classifier(**params).fit(*data)
+    second = small_classifier(**params | change).fit(*data)
+    np.testing.assert_equal(weights_of(first.students_), weights_of(second.students_))
+    third = small_classifier(**params | {"beta": 1.0}).fit(*data)
+    assert differ(weights_of(first.students_), weights_of(third.students_))
 
 
 def test_gamma_zero__teachers_do_not_depend_on_temperature_or_distillation_loss(data):
-    first = _classifier(gamma=0.0).fit(*data)
-    second = _classifier(gamma=0.0, temperature=3.0, distillation_loss="mse").fit(*data)
+    first = small_classifier(gamma=0.0).fit(*data)
+    second = small_classifier(gamma=0.0, temperature=3.0, distillation_loss="mse").fit(
+        *data
+    )
     _assert_same_bits(first, second)
 
 
@@ -580,8 +511,8 @@ def test_gamma_zero__teachers_do_not_depend_on_temperature_or_distillation_loss(
 def test_weight_of_term_zero__linear_map_stays(data, model):
     weights = {"alpha": 1.0, "beta": 1.0, "gamma": 0.0}
     weights["alpha" if model == "students_" else "beta"] = 0.0
-    clf = _classifier(weight_decay=0.0, **weights).fit(*data)
-    start = _classifier(weight_decay=0.0, max_epochs=0, **weights).fit(*data)
+    clf = small_classifier(weight_decay=0.0, **weights).fit(*data)
+    start = small_classifier(weight_decay=0.0, max_epochs=0, **weights).fit(*data)
     for name in ("a", "b"):
         np.testing.assert_array_equal(
             getattr(clf, model)[name].coef_, getattr(start, model)[name].coef_
@@ -598,7 +529,8 @@ def test_unlabelled_dataset__teaches_students_by_distillation_alone(data):
     def change(gamma: float) -> float:
         """Return how far the dataset without labels moves the students."""
         first, second = (
-            _classifier(gamma=gamma, **params).fit(X, y_dict) for X in (X_dict, fewer)
+            small_classifier(gamma=gamma, **params).fit(X, y_dict)
+            for X in (X_dict, fewer)
         )
         return max(
             np.abs(first.students_[name].coef_ - second.students_[name].coef_).max()
@@ -613,7 +545,7 @@ def test_unlabelled_dataset__teaches_students_by_distillation_alone(data):
 
 def test_one_dataset__one_student_and_one_teacher(data):
     X, y = data[0]["b"], data[1]["b"]
-    clf = _classifier([("b", StandardScaler())]).fit({"b": X}, {"b": y})
+    clf = small_classifier([("b", StandardScaler())]).fit({"b": X}, {"b": y})
     assert list(clf.students_) == list(clf.teachers_) == ["b"]
     assert (clf.history_["distillation_loss"] > 0).all(axis=None)
     # The teacher sees what the student sees.
@@ -629,7 +561,8 @@ def test_one_plain_array__as_a_dict_of_one(data):
     X, y = data[0]["b"], data[1]["b"]
     experts = [("b", StandardScaler())]
     _assert_same_bits(
-        _classifier(experts).fit(X, y), _classifier(experts).fit({"b": X}, {"b": y})
+        small_classifier(experts).fit(X, y),
+        small_classifier(experts).fit({"b": X}, {"b": y}),
     )
 
 
@@ -639,35 +572,37 @@ def test_one_plain_array__as_a_dict_of_one(data):
 
 
 def test_same_seed__same_bits_whatever_ran_before(data):
-    first = _classifier().fit(*data)
+    first = small_classifier().fit(*data)
     generator = torch.Generator()
     torch.rand(5, generator=generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(123)
         torch.rand(100)
-        second = _classifier().fit(*data)
+        second = small_classifier().fit(*data)
     # And after a fit of another kind.
-    _classifier(random_state=5, gamma=0.0, max_epochs=1).fit(*data)
-    third = _classifier().fit(*data)
+    small_classifier(random_state=5, gamma=0.0, max_epochs=1).fit(*data)
+    third = small_classifier().fit(*data)
     _assert_same_bits(first, second)
     _assert_same_bits(first, third)
 
 
 def test_same_seed__same_estimator_fitted_again__same_bits(data):
-    clf = _classifier().fit(*data)
+    clf = small_classifier().fit(*data)
     before = _bits(clf)
     np.testing.assert_equal(_bits(clf.fit(*data)), before)
 
 
 def test_other_seed__other_bits(data):
-    first, second = (_classifier(random_state=seed).fit(*data) for seed in (0, 1))
-    assert _differ(_student_weights(first), _student_weights(second))
+    first, second = (small_classifier(random_state=seed).fit(*data) for seed in (0, 1))
+    assert differ(weights_of(first.students_), weights_of(second.students_))
 
 
 def test_seed__reaches_experts(data):
     # Every random state that is None, so that all is determined by the one seed.
     clfs = [
-        _classifier(random_state=seed, max_epochs=0).set_params(experts=None).fit(*data)
+        small_classifier(random_state=seed, max_epochs=0)
+        .set_params(experts=None)
+        .fit(*data)
         for seed in (0, 0, 1)
     ]
     X = data[0]["a"]
@@ -678,7 +613,7 @@ def test_seed__reaches_experts(data):
 
 def test_same_seed__n_jobs__same_bits(data):
     clfs = [
-        _classifier(n_jobs=n_jobs).set_params(experts=None).fit(*data)
+        small_classifier(n_jobs=n_jobs).set_params(experts=None).fit(*data)
         for n_jobs in (None, 2)
     ]
     _assert_same_bits(*clfs)
@@ -686,9 +621,9 @@ def test_same_seed__n_jobs__same_bits(data):
 
 def test_same_seed__in_threads__same_bits(data):
     params = [{"random_state": 0}, {"random_state": 1}] * 2
-    alone = [_classifier(**p).fit(*data) for p in params[:2]]
+    alone = [small_classifier(**p).fit(*data) for p in params[:2]]
     together = joblib.Parallel(n_jobs=2, backend="threading")(
-        joblib.delayed(_classifier(**p).fit)(*data) for p in params
+        joblib.delayed(small_classifier(**p).fit)(*data) for p in params
     )
     for clf, expected in zip(together, alone * 2, strict=True):
         _assert_same_bits(clf, expected)
@@ -697,39 +632,39 @@ def test_same_seed__in_threads__same_bits(data):
 def test_order_of_datasets__same_bits(data):
     X_dict, y_dict = data
     backwards = [dict(reversed(d.items())) for d in (X_dict, y_dict)]
-    first = _classifier().fit(X_dict, y_dict)
-    second = _classifier(_experts()[::-1]).fit(*backwards)
+    first = small_classifier().fit(X_dict, y_dict)
+    second = small_classifier(small_experts()[::-1]).fit(*backwards)
     _assert_same_bits(first, second)
 
 
 def test_random_state_none__another_fit_each_time(data):
     # That the global random states stay as they are is checked for all tests here.
-    first, second = (_classifier(random_state=None).fit(*data) for _ in range(2))
-    assert _differ(_student_weights(first), _student_weights(second))
+    first, second = (small_classifier(random_state=None).fit(*data) for _ in range(2))
+    assert differ(weights_of(first.students_), weights_of(second.students_))
 
 
 def test_random_state_instance__goes_on_from_fit_to_fit(data):
     state = np.random.RandomState(7)
-    first, second = (_classifier(random_state=state).fit(*data) for _ in range(2))
-    again = _classifier(random_state=np.random.RandomState(7)).fit(*data)
+    first, second = (small_classifier(random_state=state).fit(*data) for _ in range(2))
+    again = small_classifier(random_state=np.random.RandomState(7)).fit(*data)
     _assert_same_bits(first, again)
-    assert _differ(_student_weights(first), _student_weights(second))
+    assert differ(weights_of(first.students_), weights_of(second.students_))
 
 
 def test_default_dtype_of_torch__changes_nothing(data):
-    first = _classifier().fit(*data)
+    first = small_classifier().fit(*data)
     torch.set_default_dtype(torch.float64)
     try:
-        second = _classifier().fit(*data)
+        second = small_classifier().fit(*data)
     finally:
         torch.set_default_dtype(torch.float32)
     _assert_same_bits(first, second)
 
 
 def test_metadata_routing__changes_nothing(data):
-    first = _classifier().fit(*data)
+    first = small_classifier().fit(*data)
     with config_context(enable_metadata_routing=True):
-        second = _classifier().fit(*data)
+        second = small_classifier().fit(*data)
     _assert_same_bits(first, second)
 
 
@@ -748,11 +683,11 @@ def held_out(data) -> Data:
 
 
 def test_validation__accuracies_of_experts_students_and_teachers(data, held_out):
-    clf = _classifier(max_epochs=5)
+    clf = small_classifier(max_epochs=5)
     clf.fit(*data, X_val=held_out[0], y_val=held_out[1])
     history = clf.history_
     for name in ("a", "b"):
-        X, y = _labelled(held_out, name)
+        X, y = labelled(held_out, name)
         expert = clf.experts_[name].score(X, y)
         np.testing.assert_allclose(history["val_expert_accuracy", name], expert)
         for model in ("student", "teacher"):
@@ -765,10 +700,14 @@ def test_validation__accuracies_of_experts_students_and_teachers(data, held_out)
 
 
 def test_validation__does_not_influence_training(data, held_out):
-    with_them = _classifier().fit(*data, X_val=held_out[0], y_val=held_out[1])
-    without = _classifier().fit(*data)
-    np.testing.assert_equal(_student_weights(with_them), _student_weights(without))
-    np.testing.assert_equal(_teacher_weights(with_them), _teacher_weights(without))
+    with_them = small_classifier().fit(*data, X_val=held_out[0], y_val=held_out[1])
+    without = small_classifier().fit(*data)
+    np.testing.assert_equal(
+        weights_of(with_them.students_), weights_of(without.students_)
+    )
+    np.testing.assert_equal(
+        weights_of(with_them.teachers_), weights_of(without.teachers_)
+    )
     np.testing.assert_array_equal(
         with_them.history_[without.history_.columns], without.history_
     )
@@ -776,10 +715,10 @@ def test_validation__does_not_influence_training(data, held_out):
 
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_validation__of_one_dataset__no_number_for_the_other(data, held_out, name):
-    clf = _classifier()
+    clf = small_classifier()
     clf.fit(*data, X_val={name: held_out[0][name]}, y_val={name: held_out[1][name]})
     other = {"a": "b", "b": "a"}[name]
-    X, y = _labelled(held_out, name)
+    X, y = labelled(held_out, name)
     for model in ("expert", "student", "teacher"):
         of_model = clf.history_[f"val_{model}_accuracy"]
         assert of_model[other].isna().all()
@@ -818,14 +757,14 @@ class Interrupt(Callback):
 
 def test_callbacks__called_once_an_epoch_and_batch(data):
     count = Count()
-    clf = _classifier(max_epochs=4, batch_size=50, callbacks=[count]).fit(*data)
+    clf = small_classifier(max_epochs=4, batch_size=50, callbacks=[count]).fit(*data)
     assert (count.epochs, count.batches) == (4, 4 * 3)
     assert clf.callbacks == [count]
 
 
 def test_callbacks__named_pairs(data):
     count = Count()
-    _classifier(callbacks=[("count", count)]).fit(*data)
+    small_classifier(callbacks=[("count", count)]).fit(*data)
     assert count.epochs == 3
 
 
@@ -841,13 +780,13 @@ class LearningRates(Callback):
 
 def test_learning_rate__constant(data):
     rates = LearningRates()
-    _classifier(learning_rate=0.02, max_epochs=4, callbacks=[rates]).fit(*data)
+    small_classifier(learning_rate=0.02, max_epochs=4, callbacks=[rates]).fit(*data)
     assert rates.rates == [0.02] * 4
 
 
 def test_learning_rate__cosine__falls_along_half_a_period(data):
     rates = LearningRates()
-    _classifier(
+    small_classifier(
         learning_rate=0.02,
         learning_rate_decay="cosine",
         max_epochs=4,
@@ -868,20 +807,20 @@ def test_callbacks__schedule_of_the_learning_rate(data, step_every):
         )
 
     params = {"batch_size": 1000, "weight_decay": 0.0}
-    once = _classifier(max_epochs=1, callbacks=[schedule()], **params).fit(*data)
-    more = _classifier(max_epochs=4, callbacks=[schedule()], **params).fit(*data)
-    np.testing.assert_equal(_student_weights(more), _student_weights(once))
-    always = _classifier(max_epochs=4, **params).fit(*data)
-    assert _differ(_student_weights(always), _student_weights(once))
+    once = small_classifier(max_epochs=1, callbacks=[schedule()], **params).fit(*data)
+    more = small_classifier(max_epochs=4, callbacks=[schedule()], **params).fit(*data)
+    np.testing.assert_equal(weights_of(more.students_), weights_of(once.students_))
+    always = small_classifier(max_epochs=4, **params).fit(*data)
+    assert differ(weights_of(always.students_), weights_of(once.students_))
 
 
 def test_callbacks__early_stopping__keeps_what_was_trained(data):
     stop = EarlyStopping(
         monitor="train_loss", patience=2, threshold=1e9, threshold_mode="abs", sink=str
     )
-    clf = _classifier(max_epochs=50, callbacks=[stop]).fit(*data)
+    clf = small_classifier(max_epochs=50, callbacks=[stop]).fit(*data)
     assert clf.n_iter_ == len(clf.history_) < 50
-    shorter = _classifier(max_epochs=clf.n_iter_).fit(*data)
+    shorter = small_classifier(max_epochs=clf.n_iter_).fit(*data)
     _assert_same_bits(clf, shorter)
 
 
@@ -889,7 +828,7 @@ def test_callbacks__early_stopping__keeps_what_was_trained(data):
 def test_interrupt_within_an_epoch__history_of_the_whole_ones(
     data, held_out, validation
 ):
-    clf = _classifier(max_epochs=5, callbacks=[Interrupt(epoch=3)])
+    clf = small_classifier(max_epochs=5, callbacks=[Interrupt(epoch=3)])
     X_val, y_val = held_out if validation else (None, None)
     clf.fit(*data, X_val=X_val, y_val=y_val)
     assert clf.n_iter_ == len(clf.history_) == 2
@@ -898,13 +837,13 @@ def test_interrupt_within_an_epoch__history_of_the_whole_ones(
 
 
 def test_interrupt_within_the_first_epoch__empty_history(data):
-    clf = _classifier(callbacks=[Interrupt(epoch=1)]).fit(*data)
+    clf = small_classifier(callbacks=[Interrupt(epoch=1)]).fit(*data)
     assert clf.n_iter_ == len(clf.history_) == 0
 
 
 @pytest.mark.parametrize("max_epochs", [1, 5])
 def test_divergence__error_and_nothing_half_set(data, max_epochs):
-    clf = _classifier(learning_rate=1e38, max_epochs=max_epochs)
+    clf = small_classifier(learning_rate=1e38, max_epochs=max_epochs)
     with pytest.raises(ValueError, match=r"diverged.*learning_rate"):
         clf.fit(*data)
     assert not hasattr(clf, "students_")
@@ -914,15 +853,16 @@ def test_divergence__error_and_nothing_half_set(data, max_epochs):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="auto is then not the CPU")
 def test_device_auto__without_cuda__is_cpu(data):
     _assert_same_bits(
-        _classifier(device="auto").fit(*data), _classifier(device="cpu").fit(*data)
+        small_classifier(device="auto").fit(*data),
+        small_classifier(device="cpu").fit(*data),
     )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_device_cuda__learns_what_the_cpu_learns(data):
     params = NO_DROPOUT | {"batch_size": 1000}
-    there = _classifier(device="cuda", **params).fit(*data)
-    here = _classifier(device="cpu", **params).fit(*data)
+    there = small_classifier(device="cuda", **params).fit(*data)
+    here = small_classifier(device="cpu", **params).fit(*data)
     for name, student in here.students_.items():
         X = data[0][name]
         np.testing.assert_allclose(
@@ -932,14 +872,14 @@ def test_device_cuda__learns_what_the_cpu_learns(data):
 
 @pytest.mark.parametrize("device", ["meta", "abacus", "cuda:99", 1.5])
 def test_device__unknown_or_absent__error(data, device):
-    clf = _classifier(device=device)
+    clf = small_classifier(device=device)
     with pytest.raises(ValueError, match="device="):
         clf.fit(*data)
     assert not hasattr(clf, "students_")
 
 
 def test_verbose__progress_on_stderr_alone(data, capsys):
-    _classifier(max_epochs=12, verbose=1).fit(*data)
+    small_classifier(max_epochs=12, verbose=1).fit(*data)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith("\n")
@@ -951,5 +891,5 @@ def test_verbose__progress_on_stderr_alone(data, capsys):
 
 
 def test_not_verbose__silent(data, capsys):
-    _classifier().fit(*data)
+    small_classifier().fit(*data)
     assert capsys.readouterr() == ("", "")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-import torch
 from scipy.special import entr
 from sklearn.base import clone
-from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
@@ -23,30 +19,15 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
+from small_fits import ONE_BATCH, Data, small_classifier
 
 from jedi_sklearn import JEDIClassifier, MultiDataset, stack_datasets
 from jedi_sklearn.model_selection import MultiDatasetKFold
 
-NO_DROPOUT = {"adjustment_dropout": 0.0, "units_per_class": 1e6}
-ONE_BATCH = {"batch_size": 1000, **NO_DROPOUT}
-
 Rows = dict[str, np.ndarray]
-Data = tuple[Rows, Rows]
 
 
-def _global_states() -> list[Any]:
-    return [
-        torch.get_rng_state().numpy(),
-        np.random.get_state(legacy=False),  # noqa: NPY002
-        random.getstate(),
-    ]
-
-
-@pytest.fixture(autouse=True)
-def global_random_states_stay() -> Iterator[None]:
-    before = _global_states()
-    yield
-    np.testing.assert_equal(_global_states(), before)
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
 @pytest.fixture(scope="module")
@@ -80,31 +61,6 @@ def frozen(data) -> list[tuple[str, Any]]:
             (name, FrozenEstimator(expert.fit(data[0][name][known], labels)))
         )
     return experts
-
-
-def _experts() -> list[tuple[str, Any]]:
-    return [
-        ("a", make_pipeline(StandardScaler(), LogisticRegression())),
-        ("b", make_column_transformer(("passthrough", slice(1, 4)))),
-    ]
-
-
-def _classifier(experts: Any = None, **params: Any) -> JEDIClassifier:
-    defaults: dict[str, Any] = {
-        "max_epochs": 3,
-        "batch_size": 16,
-        "learning_rate": 0.01,
-        "weight_decay": 3e-3,
-        "labelled_share": 0.0,
-        "teacher_loss": "hinge",
-        "target_temperature": None,
-        "adjustment_units": 4,
-        "random_state": 0,
-        "device": "cpu",
-    }
-    return JEDIClassifier(
-        _experts() if experts is None else experts, **defaults | params
-    )
 
 
 def _models(clf: JEDIClassifier) -> list[Any]:
@@ -173,15 +129,15 @@ def test_all_weights_alike__same_bits_as_none(data, frozen, weight, stacked):
     alike: Any = {name: np.full(len(rows), weight) for name, rows in data[0].items()}
     if stacked:
         alike = _flat(X, alike)
-    clf = _classifier(frozen).fit(X, y, sample_weight=alike)
-    _assert_same_bits(clf, _classifier(frozen).fit(X, y))
+    clf = small_classifier(frozen).fit(X, y, sample_weight=alike)
+    _assert_same_bits(clf, small_classifier(frozen).fit(X, y))
 
 
 def test_weights_of_one__heads_that_are_fitted__same_bits_as_none(data):
     # Other weights that are all alike change what a head's penalty weighs.
     ones = {name: [1] * len(rows) for name, rows in data[0].items()}
     _assert_same_bits(
-        _classifier().fit(*data, sample_weight=ones), _classifier().fit(*data)
+        small_classifier().fit(*data, sample_weight=ones), small_classifier().fit(*data)
     )
 
 
@@ -189,7 +145,10 @@ def test_weights_of_one__heads_that_are_fitted__same_bits_as_none(data):
 @pytest.mark.parametrize("form", ["dict", "stacked", "stacked, dict of weights"])
 def test_weight_zero__same_bits_as_without_the_rows(data, weights, form, schedule):
     # Labelled rows and others, with experts that are fitted.
-    clf, expected = _classifier(schedule=schedule), _classifier(schedule=schedule)
+    clf, expected = (
+        small_classifier(schedule=schedule),
+        small_classifier(schedule=schedule),
+    )
     if form == "dict":
         clf.fit(*data, sample_weight=weights)
         rest, of_rest = _kept(data, weights)
@@ -204,7 +163,7 @@ def test_weight_zero__same_bits_as_without_the_rows(data, weights, form, schedul
 
 def test_weight_zero__of_an_array__same_bits_as_without_the_rows(data, weights):
     X, y, w = data[0]["b"], data[1]["b"], weights["b"]
-    clf, expected = (_classifier([("b", StandardScaler())]) for _ in range(2))
+    clf, expected = (small_classifier([("b", StandardScaler())]) for _ in range(2))
     clf.fit(X, y, w)
     expected.fit(X[w > 0], y[w > 0], w[w > 0])
     _assert_same_bits(clf, expected)
@@ -214,9 +173,9 @@ def test_weight_zero__of_unlabelled_rows_alone__same_bits_as_without_them(data):
     X, y = data
     unlabelled = np.array([label is None for label in y["a"]])
     weights = {"a": 1.0 - unlabelled, "u": np.arange(len(X["u"])) % 2}
-    clf = _classifier().fit(X, y, sample_weight=weights)
+    clf = small_classifier().fit(X, y, sample_weight=weights)
     rest = {**X, "a": X["a"][~unlabelled], "u": X["u"][1::2]}
-    expected = _classifier().fit(rest, {**y, "a": y["a"][~unlabelled]})
+    expected = small_classifier().fit(rest, {**y, "a": y["a"][~unlabelled]})
     _assert_same_bits(clf, expected)
 
 
@@ -226,19 +185,19 @@ def test_weight_zero__row_is_not_looked_at(data, weights):
     for name, rows in spoilt.items():
         rows[weights[name] == 0] = np.nan
     _assert_same_bits(
-        _classifier().fit(spoilt, y, sample_weight=weights),
-        _classifier().fit(X, y, sample_weight=weights),
+        small_classifier().fit(spoilt, y, sample_weight=weights),
+        small_classifier().fit(X, y, sample_weight=weights),
     )
 
 
 def test_weight_zero__of_all_rows_of_a_class__class_is_not_known(data):
     X, y = data
     no_z = {"a": (y["a"] != "z").astype(float)}
-    clf = _classifier().fit(X, y, sample_weight=no_z)
+    clf = small_classifier().fit(X, y, sample_weight=no_z)
     assert clf.students_["a"].classes_.tolist() == ["x", "y"]
     assert clf.classes_.tolist() == ["a/x", "a/y", "b/0", "b/1"]
     rest, _ = _kept(data, {name: np.ones(len(v)) for name, v in X.items()} | no_z)
-    _assert_same_bits(clf, _classifier().fit(*rest))
+    _assert_same_bits(clf, small_classifier().fit(*rest))
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -246,18 +205,18 @@ def test_weight_zero__with_a_split__same_bits_as_without_the_rows(
     data, weights, early_stopping
 ):
     params = {"early_stopping": early_stopping, "keep_expert": True}
-    clf = _classifier(**params).fit(*data, sample_weight=weights)
+    clf = small_classifier(**params).fit(*data, sample_weight=weights)
     rest, of_rest = _kept(data, weights)
-    _assert_same_bits(clf, _classifier(**params).fit(*rest, sample_weight=of_rest))
+    _assert_same_bits(clf, small_classifier(**params).fit(*rest, sample_weight=of_rest))
 
 
 def test_weight_zero__with_balanced_classes__same_bits_as_without_the_rows(
     data, weights
 ):
     params = {"class_weight": "balanced"}
-    clf = _classifier(**params).fit(*data, sample_weight=weights)
+    clf = small_classifier(**params).fit(*data, sample_weight=weights)
     rest, of_rest = _kept(data, weights)
-    _assert_same_bits(clf, _classifier(**params).fit(*rest, sample_weight=of_rest))
+    _assert_same_bits(clf, small_classifier(**params).fit(*rest, sample_weight=of_rest))
 
 
 @pytest.mark.parametrize("teacher_input", ["adjusted", "base", "predictions"])
@@ -267,7 +226,7 @@ def test_weight_two__as_the_row_twice(data, frozen, schedule, teacher_input):
     # numbers, the steps would differ; so they would by the hinge, whose gradients may
     # be zero but for rounding, of which AdamW makes a whole step.
     clf, expected, plain = (
-        _classifier(
+        small_classifier(
             frozen,
             max_epochs=10,
             standardize=False,
@@ -294,7 +253,7 @@ def test_weight_two__as_the_row_twice(data, frozen, schedule, teacher_input):
 
 def test_weights__first_epoch__losses_are_means_by_weight(data, frozen, weights):
     # Nothing has moved yet: the students say what the experts say.
-    clf = _classifier(frozen, max_epochs=1, **ONE_BATCH)
+    clf = small_classifier(frozen, max_epochs=1, **ONE_BATCH)
     first = clf.fit(*data, sample_weight=weights).history_.loc[1]
     sizes = {name: w.sum() for name, w in weights.items()}
     total = sum(sizes.values())
@@ -326,27 +285,27 @@ def test_weights__first_epoch__losses_are_means_by_weight(data, frozen, weights)
 
 
 def test_weights__forms_agree__same_bits(data, weights):
-    expected = _classifier().fit(*data, sample_weight=weights)
+    expected = small_classifier().fit(*data, sample_weight=weights)
     X, y = _mixed(data)
     flat = _flat(X, weights)
     for given in (flat, flat.tolist(), pd.Series(flat), weights):
-        _assert_same_bits(_classifier().fit(X, y, given), expected)
+        _assert_same_bits(small_classifier().fit(X, y, given), expected)
     lists = {name: w.tolist() for name, w in reversed(weights.items())}
-    _assert_same_bits(_classifier().fit(*data, sample_weight=lists), expected)
+    _assert_same_bits(small_classifier().fit(*data, sample_weight=lists), expected)
 
 
 @pytest.mark.parametrize("of_frame", [False, True], ids=["array", "Series"])
 def test_weights__of_a_dataframe__as_those_of_the_dicts(data, weights, of_frame):
     columns = list("pqrs")
     frames = {name: pd.DataFrame(v, columns=columns) for name, v in data[0].items()}
-    expected = _classifier().fit(frames, data[1], sample_weight=weights)
+    expected = small_classifier().fit(frames, data[1], sample_weight=weights)
     X, y = _mixed(data)
     index = pd.Index(X.groups, name="dataset")
     rows = np.empty((X.shape[0], 4))
     for name in X:
         rows[X.rows_of(name)] = data[0][name]
     flat = _flat(X, weights)
-    clf = _classifier().fit(
+    clf = small_classifier().fit(
         pd.DataFrame(rows, index, columns=columns),
         np.asarray(y),
         sample_weight=pd.Series(flat, index) if of_frame else flat,
@@ -358,17 +317,17 @@ def test_weights__dataset_left_out__counts_fully(data, weights):
     partly = {"a": weights["a"]}
     full = {n: np.ones(len(X)) for n, X in data[0].items()} | partly
     _assert_same_bits(
-        _classifier().fit(*data, sample_weight=partly),
-        _classifier().fit(*data, sample_weight=full),
+        small_classifier().fit(*data, sample_weight=partly),
+        small_classifier().fit(*data, sample_weight=full),
     )
 
 
 def test_weights__flat_for_a_dict_of_one__as_for_the_array(data, weights):
     X, y, w = data[0]["b"], data[1]["b"], weights["b"]
     experts = [("b", StandardScaler())]
-    expected = _classifier(experts).fit(X, y, w)
+    expected = small_classifier(experts).fit(X, y, w)
     for given in (w, {"b": w}):
-        clf = _classifier(experts).fit({"b": X}, {"b": y}, given)
+        clf = small_classifier(experts).fit({"b": X}, {"b": y}, given)
         np.testing.assert_equal(_bits(clf)[:2], _bits(expected)[:2])
 
 
@@ -385,7 +344,7 @@ def labelled_pair(data) -> tuple[MultiDataset, Any, np.ndarray]:
 def test_weights__cross_validate__slices_them(labelled_pair):
     X, y, weights = labelled_pair
     results = cross_validate(
-        _classifier(),
+        small_classifier(),
         X,
         y,
         params={"sample_weight": weights},
@@ -397,9 +356,9 @@ def test_weights__cross_validate__slices_them(labelled_pair):
     for clf, train in zip(
         results["estimator"], results["indices"]["train"], strict=True
     ):
-        expected = _classifier().fit(X[train], y[train], weights[train])
+        expected = small_classifier().fit(X[train], y[train], weights[train])
         _assert_same_bits(clf, expected)
-        assert _differ(clf, _classifier().fit(X[train], y[train]))
+        assert _differ(clf, small_classifier().fit(X[train], y[train]))
 
 
 def test_weights__search__slices_them(labelled_pair):
@@ -413,7 +372,7 @@ def test_weights__search__slices_them(labelled_pair):
         return [weights] if sklearn_version >= (1, 8) else []
 
     search = GridSearchCV(
-        _classifier(max_epochs=1),
+        small_classifier(max_epochs=1),
         {"learning_rate": [1e-3, 0.03], "class_weight": [None, "balanced"]},
         cv=cv,
         error_score="raise",
@@ -447,7 +406,7 @@ def _balanced(y: np.ndarray) -> dict[Any, float]:
 def test_class_weight__balanced__as_the_mapping_of_all(data):
     explicit = {name: _balanced(y) for name, y in data[1].items()}
     fitted = [
-        _classifier(class_weight=class_weight).fit(*data)
+        small_classifier(class_weight=class_weight).fit(*data)
         for class_weight in (
             "balanced",
             explicit,
@@ -457,24 +416,26 @@ def test_class_weight__balanced__as_the_mapping_of_all(data):
     ]
     for clf in fitted[1:]:
         _assert_same_bits(clf, fitted[0])
-    assert _differ(fitted[0], _classifier().fit(*data))
+    assert _differ(fitted[0], small_classifier().fit(*data))
 
 
 def test_class_weight__of_nothing__as_none(data):
-    expected = _classifier().fit(*data)
+    expected = small_classifier().fit(*data)
     for class_weight in (
         {},
         {"a": None},
         {"a": {}, "b": None},
         {"a": {"x": 1, "y": 1.0}, "b": {0: 1, 1: 1}},
     ):
-        _assert_same_bits(_classifier(class_weight=class_weight).fit(*data), expected)
+        _assert_same_bits(
+            small_classifier(class_weight=class_weight).fit(*data), expected
+        )
 
 
 def test_class_weight__dataset_and_label_left_out__weigh_one(data):
     _assert_same_bits(
-        _classifier(class_weight={"a": {"x": 3}}).fit(*data),
-        _classifier(
+        small_classifier(class_weight={"a": {"x": 3}}).fit(*data),
+        small_classifier(
             class_weight={"a": {"x": 3, "y": 1, "z": 1}, "b": {0: 1, 1: 1}}
         ).fit(*data),
     )
@@ -483,7 +444,7 @@ def test_class_weight__dataset_and_label_left_out__weigh_one(data):
 def test_class_weight__of_one_dataset__may_be_flat(data):
     X, y = data[0]["b"], data[1]["b"]
     fitted = [
-        _classifier([("b", StandardScaler())], class_weight=class_weight).fit(X, y)
+        small_classifier([("b", StandardScaler())], class_weight=class_weight).fit(X, y)
         for class_weight in (
             {0: 3.0, 1: 0.5},
             {"b": {0: 3.0, 1: 0.5}},
@@ -495,7 +456,7 @@ def test_class_weight__of_one_dataset__may_be_flat(data):
     # That of two datasets, of which one has labels.
     X_dict = {"b": X, "u": data[0]["u"]}
     fitted = [
-        _classifier([("b", StandardScaler())], class_weight=class_weight).fit(
+        small_classifier([("b", StandardScaler())], class_weight=class_weight).fit(
             X_dict, {"b": y}
         )
         for class_weight in ({0: 3.0}, {"b": {0: 3.0}})
@@ -505,7 +466,7 @@ def test_class_weight__of_one_dataset__may_be_flat(data):
 
 def test_class_weight__stacked__by_the_labels_of_the_dataset(data):
     class_weight = {"a": {"z": 4.0}, "b": {1: 0.5}}
-    clf = _classifier(class_weight=class_weight)
+    clf = small_classifier(class_weight=class_weight)
     _assert_same_bits(clone(clf).fit(*_mixed(data)), clone(clf).fit(*data))
 
 
@@ -524,18 +485,18 @@ def test_class_weight__without_distillation__as_weights_of_the_rows(
 ):
     experts = None if fitted else frozen
     params = {"gamma": 0.0, "max_epochs": 10}
-    clf = _classifier(experts, class_weight="balanced", **params).fit(*data)
-    expected = _classifier(experts, **params).fit(
+    clf = small_classifier(experts, class_weight="balanced", **params).fit(*data)
+    expected = small_classifier(experts, **params).fit(
         *data, sample_weight=_of_classes(data)
     )
     _assert_close(clf, expected, atol=1e-5)
-    assert _differ(clf, _classifier(experts, **params).fit(*data))
+    assert _differ(clf, small_classifier(experts, **params).fit(*data))
 
 
 def test_class_weight__does_not_act_in_the_third_term(data, frozen):
     params = {"max_epochs": 1, **ONE_BATCH}
     plain, by_class, by_row = (
-        _classifier(frozen, class_weight=class_weight, **params)
+        small_classifier(frozen, class_weight=class_weight, **params)
         .fit(*data, sample_weight=sample_weight)
         .history_.loc[1]
         for class_weight, sample_weight in (
@@ -555,10 +516,10 @@ def test_class_weight__does_not_act_in_the_third_term(data, frozen):
 
 def test_class_weight_and_sample_weight__multiply(data, frozen, weights):
     params = {"gamma": 0.0, "max_epochs": 1, **ONE_BATCH}
-    clf = _classifier(frozen, class_weight={"b": {0: 3.0}}, **params)
+    clf = small_classifier(frozen, class_weight={"b": {0: 3.0}}, **params)
     clf.fit(*data, sample_weight=weights)
     product = weights["b"] * np.where(data[1]["b"] == 0, 3.0, 1.0)
-    expected = _classifier(frozen, **params)
+    expected = small_classifier(frozen, **params)
     expected.fit(*data, sample_weight={**weights, "b": product})
     for term in ("student_loss", "teacher_loss"):
         np.testing.assert_allclose(
@@ -570,12 +531,12 @@ def test_class_weight_zero__rows_stay_in_the_third_term(data, frozen):
     # Unlike rows of weight 0.
     X, y = data
     params = {"alpha": 0.0, "beta": 0.0, "max_epochs": 1, **ONE_BATCH}
-    plain = _classifier(frozen, **params).fit(X, y)
-    clf = _classifier(frozen, class_weight={"b": {0: 0.0}}, **params).fit(X, y)
+    plain = small_classifier(frozen, **params).fit(X, y)
+    clf = small_classifier(frozen, class_weight={"b": {0: 0.0}}, **params).fit(X, y)
     np.testing.assert_array_equal(
         clf.history_["distillation_loss"], plain.history_["distillation_loss"]
     )
-    without = _classifier(frozen, **params).fit(X, y, {"b": np.arange(30) % 3})
+    without = small_classifier(frozen, **params).fit(X, y, {"b": np.arange(30) % 3})
     assert (
         without.history_["distillation_loss"] != plain.history_["distillation_loss"]
     ).all(axis=None)
@@ -611,7 +572,7 @@ def _head(clf: JEDIClassifier, name: str) -> Any:
 )
 def test_heads__those_that_take_weights_get_them(data, weights, head, class_weight):
     X, y = {"b": data[0]["b"]}, {"b": data[1]["b"]}
-    clf = _classifier(
+    clf = small_classifier(
         [("b", make_pipeline(StandardScaler(), head))],
         max_epochs=0,
         class_weight=class_weight and {"b": {0: 1.0, 1: 5.0}},
@@ -634,7 +595,7 @@ def test_heads__those_that_take_weights_get_them(data, weights, head, class_weig
 def test_heads__the_default_one_gets_weights(data, weights):
     # A logistic regression on the embeddings, standardised by the weights.
     X, y = data
-    clf = _classifier(
+    clf = small_classifier(
         [("b", FunctionTransformer())], max_epochs=0, class_weight={0: 2.0}
     ).fit({"b": X["b"]}, {"b": y["b"]}, sample_weight={"b": weights["b"]})
     known = weights["b"] * np.where(y["b"] == 0, 2.0, 1.0)
@@ -654,7 +615,7 @@ def test_heads__the_default_one_gets_weights(data, weights):
 
 
 def test_heads__frozen_ones_stay(data, frozen, weights):
-    clf = _classifier(frozen, max_epochs=0, class_weight="balanced")
+    clf = small_classifier(frozen, max_epochs=0, class_weight="balanced")
     clf.fit(*data, sample_weight=weights)
     for name, expert in frozen:
         X = data[0][name]
