@@ -400,7 +400,7 @@ class Phases(Callback):
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         self.phases[-1].append(self._weights(net))
 
-    def weights_of(self, net: Any) -> dict[str, np.ndarray]:
+    def _weights(self, net: Any) -> dict[str, np.ndarray]:
         return {
             name: weights.numpy().copy()
             for name, weights in net.module_.state_dict().items()

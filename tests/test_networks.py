@@ -12,7 +12,6 @@ from test_losses import (
     MIXED,
     TEACHER_INPUTS,
     Problem,
-    global_random_states_stay,  # noqa: F401 - a fixture
     gradients,
     linear,
     loss_of,
@@ -35,6 +34,8 @@ from jedi_sklearn.training.networks import (
     random_teachers,
     to_numpy,
 )
+
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 FOUR, EVERYTHING = CASES["four datasets"]
 

@@ -13,7 +13,6 @@ from test_losses import (
     CASES,
     TEACHER_INPUTS,
     Problem,
-    global_random_states_stay,  # noqa: F401 - a fixture
     make_batch,
     make_network,
     seen_by_teachers,
@@ -22,6 +21,8 @@ from test_losses import (
 from jedi_sklearn.training.batches import Scores
 from jedi_sklearn.training.networks import Weights
 from jedi_sklearn.training.scaling import Scaling
+
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 FOUR = CASES["four datasets"][0]
 WIDTHS = list(FOUR.rows.widths)
