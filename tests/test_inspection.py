@@ -23,6 +23,7 @@ from matplotlib import pyplot as plt
 
 @pytest.fixture(autouse=True)
 def close_figures() -> Iterator[None]:
+    plt.close("all")  # doctests in the same process leave theirs open
     yield
     plt.close("all")
 
