@@ -252,24 +252,24 @@ def distilled_classifiers(
     kept : sequence of str
         Those whose student is to be its expert unchanged.
     """
-    by_name = {e.name: e for e in experts}
-    adjusted = [
-        Branch(e.name, e.encoder, adjustment)
+    heads = {e.name: e.head for e in experts}
+    adjusted = {
+        e.name: Branch(e.name, e.encoder, adjustment)
         for e, adjustment in zip(experts, trained.weights.adjustments, strict=True)
-    ]
-    plain = [b._replace(adjustment=unadjusted(b.width)) for b in adjusted]
+    }
+    plain = {
+        name: branch._replace(adjustment=unadjusted(branch.width))
+        for name, branch in adjusted.items()
+    }
+    seen = list((plain if trained.teachers_see_base else adjusted).values())
     students, teachers = {}, {}
     for name, head, teacher in zip(
         labelled, trained.weights.heads, trained.teachers, strict=True
     ):
-        expert = by_name[name]
-        number = list(experts).index(expert)
-        own, seen = adjusted[number], adjusted
+        own = adjusted[name]
         if name in kept:
-            own, head = plain[number], linear_weights(expert.head)
-        if trained.teachers_see_base:
-            seen = plain
-        classes = expert.head.classes_
+            own, head = plain[name], linear_weights(heads[name])
+        classes = heads[name].classes_
         students[name] = DistilledClassifier([own], head, classes)
         teachers[name] = DistilledClassifier(seen, teacher, classes)
     return students, teachers

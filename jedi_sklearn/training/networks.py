@@ -163,7 +163,7 @@ class JointNetwork(nn.Module):
             Whether the loss has its third term.
         """
         bases = batch.features.split(self.widths, dim=1)
-        changes = [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
+        changes = self._changes(batch.features)
         adjusted = [
             base + self._drop(change, self.dropout.adjustment)
             for base, change in zip(bases, changes, strict=True)
@@ -218,9 +218,12 @@ class JointNetwork(nn.Module):
     @torch.no_grad()
     def targets(self, features: Tensor) -> list[Tensor]:
         """Return the teachers' scores of all rows, without dropout."""
+        return self._clean_scores(features, self._changes(features))
+
+    def _changes(self, features: Tensor) -> list[Tensor]:
+        """Return what the adjustments add, before dropout."""
         bases = features.split(self.widths, dim=1)
-        changes = [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
-        return self._clean_scores(features, changes)
+        return [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
 
     def _clean_scores(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
         # Without dropout: Eq. (4) keeps so few inputs that a target taken under

@@ -226,21 +226,21 @@ def _run_phases(
     for phase in optimisation.phases:
         start = _restarted(weights, first, phase) if phase.restart else weights
         monitors: list[Any] = [] if scores is None else [scores]
+        patience = []
         if scores is not None and optimisation.patience is not None:
-            monitors.append(KeepBest(scores, phase.students, optimisation.patience))
+            patience = [KeepBest(scores, phase.students, optimisation.patience)]
         net = _make_net(
             partial(JointNetwork, start, tasks, dropout, _wiring(optimisation, phase)),
             _objective(objective, phase),
             phase,
             optimisation,
-            [*monitors, *callbacks],
+            [*monitors, *patience, *callbacks],
         )
         net.fit(batches)
         _check_finite(net)
         weights = to_numpy(net.module_)
         history += net.history
-        lost_patience = any(getattr(m, "stopped_", False) for m in monitors)
-        if net.was_ended_ and not lost_patience:
+        if net.was_ended_ and not any(p.stopped_ for p in patience):
             break  # by the user, or a callback of theirs
     return net, history
 
