@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Memory, Parallel
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._embedding import embed_datasets, embed_parts, missing_rows
+from ._expert import Expert
 from ._experts import (
-    Embedding,
-    Expert,
     check_labels_known,
-    embed_datasets,
-    embed_table,
     fit_encoders,
     fit_heads,
     read_experts,
@@ -36,6 +32,7 @@ from ._joint import (
     training_rows,
     validation_of,
     warn_of_frozen_heads,
+    without_missing,
 )
 from ._labels import Labels
 from ._multidataset import (
@@ -53,6 +50,7 @@ from ._training_data import (
     read_validation,
 )
 from ._validation import check_parameters, check_sources, draw_seeds
+from .embeddings import Embedding, as_store
 
 if TYPE_CHECKING:
     from .training import Trained
@@ -467,7 +465,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             held_out = read_validation(X_val, y_val, name, data)
         elif self.early_stopping or self.keep_expert:
             data, held_out = hold_out(data, self.validation_fraction, seed)
-        experts, embeddings = self._fit_experts(data, experts_seed)
+        experts, embeddings = self._fit_encoders(data, experts_seed)
+        data, embeddings = without_missing(data, embeddings)
+        if not self._goes_on():
+            experts = fit_heads(experts, embeddings, data.labels, data.weights)
         if held_out is not None and X_val is None:
             warn_of_frozen_heads(experts, list(data.labels))
         trained = self._train(experts, embeddings, data, held_out, seed)
@@ -500,7 +501,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         ValueError
             If a dataset has no student, or its expert cannot embed the rows.
         """
-        datasets, scores = self._student_scores(X)
+        datasets, scores = self._whole_scores(X)
         codes = {name: part.argmax(axis=1) for name, part in scores.items()}
         if not is_row_wise(X):
             return {name: self.students_[name].classes_[c] for name, c in codes.items()}
@@ -531,7 +532,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         ValueError
             If a dataset has no student, or its expert cannot embed the rows.
         """
-        datasets, scores = self._student_scores(X)
+        datasets, scores = self._whole_scores(X)
         probabilities = {name: softmax(part) for name, part in scores.items()}
         if not is_row_wise(X):
             return probabilities
@@ -576,10 +577,15 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         _, scores = self._student_scores(X)
         accuracies = []
         for name, part in labels.items():
-            hits = scores[name].argmax(axis=1) == part.codes_in(
-                self.students_[name].classes_
-            )
-            known = part.labelled
+            codes = part.codes_in(self.students_[name].classes_)
+            hits = scores[name].argmax(axis=1) == codes
+            # What could not be embedded counts as little as what has no label.
+            known = part.labelled & ~np.isnan(scores[name][:, 0])
+            if not known.any():
+                raise ValueError(
+                    f"No labelled row of dataset {name!r} could be embedded; score "
+                    "needs at least one."
+                )
             accuracies.append(np.average(hits[known], weights=weights[name][known]))
         return float(np.mean(accuracies))
 
@@ -591,7 +597,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     def _student_scores(
         self, X: Any
     ) -> tuple[MultiDataset, dict[str, npt.NDArray[np.float64]]]:
-        """Return X as it was read and each dataset's scores by its student."""
+        """Return X as it was read and each dataset's scores by its student.
+
+        Those of a row that could not be embedded are NaN.
+        """
         check_is_fitted(self)
         datasets = as_students_rows(X, list(self.students_))
         if not isinstance(X, Mapping):
@@ -599,12 +608,28 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             validate_data(self, X, reset=False, skip_check_array=True)
         for name in datasets:
             check_has_student(name, list(self.students_))
-        memory, parallel = self._memory(), Parallel(n_jobs=1)
+        store = as_store(self.memory)
         scores = {}
         for table, rows in datasets.parts():
             student = self.students_[table.name]
-            embeddings = embed_table(student.branches, table, rows, memory, parallel)
-            scores[table.name] = student.scores(embeddings)
+            (embeddings,) = embed_parts(student.branches, [(table, rows)], store)
+            there = ~missing_rows(embeddings)
+            scores[table.name] = np.full((len(rows), len(student.classes_)), np.nan)
+            scores[table.name][there] = student.scores([e[there] for e in embeddings])
+        return datasets, scores
+
+    def _whole_scores(
+        self, X: Any
+    ) -> tuple[MultiDataset, dict[str, npt.NDArray[np.float64]]]:
+        """Return what `_student_scores` does, where every row has its scores."""
+        datasets, scores = self._student_scores(X)
+        for name, part in scores.items():
+            missing = np.flatnonzero(np.isnan(part[:, 0]))
+            if len(missing):
+                raise ValueError(
+                    f"{len(missing)} rows of dataset {name!r} could not be embedded "
+                    f"(first: row {missing[0]}), as {self.memory} says; leave them out."
+                )
         return datasets, scores
 
     def _name_of_array(self) -> str:
@@ -618,11 +643,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     def _embed(
         self, experts: Sequence[Expert], datasets: MultiDataset
     ) -> dict[str, list[Embedding]]:
-        return embed_datasets(experts, datasets, self._memory(), self.n_jobs)
-
-    def _memory(self) -> Memory:
-        is_path = isinstance(self.memory, PathLike)
-        return check_memory(fspath(self.memory) if is_path else self.memory)
+        return embed_datasets(experts, datasets, as_store(self.memory), self.n_jobs)
 
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""
@@ -632,12 +653,12 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         check_parameters(params)
         training.available_device(self.device)
         losses_of(params)
-        self._memory()
+        as_store(self.memory)
 
-    def _fit_experts(
+    def _fit_encoders(
         self, data: TrainingData, seed: int
     ) -> tuple[list[Expert], dict[str, list[Embedding]]]:
-        """Return fitted experts and what they make of all rows."""
+        """Return experts with fitted encoders and what they make of all rows."""
         if self._goes_on():
             experts = self._last_experts(data.labels)
             return experts, self._embed(experts, data.datasets)
@@ -645,8 +666,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         experts = read_experts(self.experts, list(data.labels), reserved)
         experts = seed_experts(experts, seed)
         experts = fit_encoders(experts, data.datasets, data.labels, self.n_jobs)
-        embeddings = self._embed(experts, data.datasets)
-        return fit_heads(experts, embeddings, data.labels, data.weights), embeddings
+        return experts, self._embed(experts, data.datasets)
 
     def _train(
         self,
@@ -665,6 +685,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         validation = None
         if held_out is not None:
             seen = self._embed(experts, held_out.datasets)
+            held_out, seen = without_missing(held_out, seen)
             validation = validation_of(
                 experts, seen, held_out, names, list(data.labels), rows.widths
             )

@@ -13,6 +13,9 @@ from sklearn.utils.extmath import softmax
 from ._embed import check_width, embed
 from ._weights import Adjustment, Linear
 
+# What is made of rows takes several times their own memory.
+ROWS_AT_ONCE = 4096
+
 
 class Branch(NamedTuple):
     """From rows to the adjusted embedding of one expert.
@@ -178,25 +181,29 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
         """
         return [embed(branch.encoder, X, branch.name) for branch in self.branches]
 
-    def scores(
-        self, embeddings: Sequence[npt.NDArray[np.float32]]
-    ) -> npt.NDArray[np.float64]:
+    def scores(self, embeddings: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Return the score of each class for rows that are embedded already.
 
         Parameters
         ----------
-        embeddings : sequence of ndarray of shape (n_samples, n_features)
-            As `embed` returns them.
+        embeddings : sequence of ndarray or StoredRows of shape (n_samples, n_features)
+            As `embed` returns them, or a store keeps them.
 
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes), float64
         """
-        adjusted = []
         for branch, embedding in zip(self.branches, embeddings, strict=True):
             check_width(branch.name, embedding.shape[1], branch.width)
-            # In double precision a row's scores hardly depend on the rows beside
-            # it, whatever order the sums are taken in.
-            adjusted.append(branch.adjustment(embedding.astype(np.float64)))
-        scores: npt.NDArray[np.float64] = self.linear(np.hstack(adjusted))
+        n_rows = len(embeddings[0])
+        scores = np.empty((n_rows, len(self.classes)))
+        for start in range(0, n_rows, ROWS_AT_ONCE):
+            some = slice(start, start + ROWS_AT_ONCE)
+            adjusted = [
+                # In double precision a row's scores hardly depend on the rows beside
+                # it, whatever order the sums are taken in.
+                branch.adjustment(np.asarray(embedding[some], dtype=np.float64))
+                for branch, embedding in zip(self.branches, embeddings, strict=True)
+            ]
+            scores[some] = self.linear(np.hstack(adjusted))
         return scores

@@ -1,100 +1,26 @@
-"""Experts: split into encoder and head, fitted where they are not frozen, run."""
+"""Experts: read, seeded, and fitted where they are not frozen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Memory, Parallel, delayed
-from sklearn.base import clone, is_classifier
-from sklearn.frozen import FrozenEstimator
+from joblib import Parallel, delayed
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from ._cache import EmbeddedRows, embed_remembered, embedded_rows
-from ._embed import embed, named_errors
+from ._embed import named_errors
+from ._expert import Expert, is_frozen, split_expert
 from ._labels import Labels
-from ._multidataset import MultiDataset, Rows, Table, take_rows
+from ._multidataset import MultiDataset, take_rows
 from ._row_weights import RowWeights
 from ._weights import Linear
+from .embeddings import Embedding
 from .encoders import MLPEncoder
-
-Embedding = npt.NDArray[np.float32]
-
-
-class Encoding(Protocol):
-    """A named encoder."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def encoder(self) -> Any: ...
-
-
-class Expert(NamedTuple):
-    """An expert in its two parts.
-
-    Attributes
-    ----------
-    name : str
-    encoder : transformer
-        Maps rows to embeddings.
-    head : classifier or None
-        Linear classifier on the embeddings; None where the expert has none.
-    """
-
-    name: str
-    encoder: Any
-    head: Any
-
-    @property
-    def estimator(self) -> Any:
-        """The parts as one estimator."""
-        steps = [("encoder", self.encoder)]
-        if isinstance(self.encoder, Pipeline):
-            steps = self.encoder.steps
-        if self.head is None:
-            return self.encoder
-        return Pipeline([*steps, ("head", self.head)])
-
-
-def split_expert(name: str, estimator: Any) -> Expert:
-    """Split an expert into encoder and head; frozen parts of a frozen whole.
-
-    Raises
-    ------
-    ValueError
-        If the estimator is neither a transformer nor ends in a classifier.
-    """
-    if isinstance(estimator, FrozenEstimator):
-        encoder, head = split_expert(name, estimator.estimator)[1:]
-        frozen_head = None if head is None else FrozenEstimator(head)
-        return Expert(name, FrozenEstimator(encoder), frozen_head)
-    is_estimator = hasattr(estimator, "get_params") and not isinstance(estimator, type)
-    if is_estimator and is_classifier(estimator):
-        if not isinstance(estimator, Pipeline):
-            return Expert(name, FunctionTransformer(), estimator)
-        encoder = estimator[:-1] if len(estimator) > 1 else FunctionTransformer()
-        return Expert(name, encoder, estimator[-1])
-    if not is_estimator or not hasattr(estimator, "transform"):
-        raise ValueError(
-            f"Expert {name!r} is {estimator!r}; it must be a transformer or end in a "
-            "linear classifier, like make_pipeline(PCA(), LogisticRegression())."
-        )
-    return Expert(name, estimator, None)
-
-
-def is_frozen(estimator: Any) -> bool:
-    """Say whether an estimator is used as it is, or consists of such alone."""
-    if isinstance(estimator, Pipeline):
-        return all(is_frozen(step) for _, step in estimator.steps)
-    return isinstance(estimator, FrozenEstimator)
 
 
 def read_experts(
@@ -244,106 +170,6 @@ def _fit_encoder(name: str, encoder: Any, X: Any, labels: Labels | None) -> Any:
         return clone(encoder).fit(X, y)
 
 
-def embed_datasets(
-    experts: Sequence[Expert],
-    datasets: MultiDataset,
-    memory: Memory,
-    n_jobs: int | None,
-) -> dict[str, list[Embedding]]:
-    """Embed the rows of all datasets by all experts; see `embed_table`.
-
-    Returns
-    -------
-    embeddings : dict of str to list of ndarray of shape (n_rows, n_features)
-        For each dataset the embedding by each expert, float32.
-
-    Raises
-    ------
-    ValueError
-        If an expert cannot embed a dataset, or embeds two in different widths.
-    """
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-    embeddings = {
-        table.name: embed_table(experts, table, rows, memory, parallel)
-        for table, rows in datasets.parts()
-    }
-    first = next(iter(embeddings))
-    for name, of_experts in embeddings.items():
-        for expert, here, there in zip(
-            experts, of_experts, embeddings[first], strict=True
-        ):
-            if here.shape[1] != there.shape[1]:
-                raise ValueError(
-                    f"Expert {expert.name!r} returned {here.shape[1]} features for "
-                    f"dataset {name!r} but {there.shape[1]} for dataset {first!r}; an "
-                    "expert must embed all datasets in one width."
-                )
-    return embeddings
-
-
-def embed_table(
-    experts: Sequence[Encoding],
-    table: Table,
-    rows: Rows,
-    memory: Memory,
-    parallel: Parallel,
-) -> list[Embedding]:
-    """Embed some rows of a dataset by several experts.
-
-    A frozen expert embeds a row of a table once, whatever rows are asked for
-    later; with a memory that has a location, once for all processes.
-
-    Parameters
-    ----------
-    experts : sequence of Expert or Branch
-        With fitted encoders.
-    table : Table
-    rows : ndarray of int
-    memory : joblib.Memory
-    parallel : joblib.Parallel
-
-    Returns
-    -------
-    embeddings : list of ndarray of shape (n_rows, n_features), float32
-        One an expert.
-    """
-    with table.lock:
-        kept = _kept_rows(experts, table, memory)
-        wanted = [rows if k is None else k.missing(rows) for k in kept]
-        if memory.location is not None:
-            # The whole table, so that every view of it finds the same entry.
-            everything = np.arange(table.n_rows)
-            wanted = [
-                everything if k is not None and len(w) else w
-                for k, w in zip(kept, wanted, strict=True)
-            ]
-        results = iter(
-            parallel(
-                delayed(
-                    embed
-                    if k is None or memory.location is None
-                    else partial(embed_remembered, memory, k.key)
-                )(expert.encoder, take_rows(table.values, w), expert.name, table.name)
-                for expert, k, w in zip(experts, kept, wanted, strict=True)
-                if len(w)
-            )
-        )
-        embeddings = []
-        for k, w in zip(kept, wanted, strict=True):
-            if k is not None and len(w):
-                k.put(w, next(results))
-            embeddings.append(next(results) if k is None else k.take(rows))
-        return embeddings
-
-
-def _kept_rows(
-    experts: Sequence[Encoding], table: Table, memory: Memory
-) -> list[EmbeddedRows | None]:
-    frozen = [expert.encoder for expert in experts if is_frozen(expert.encoder)]
-    kept = iter(embedded_rows(frozen, table, memory))
-    return [next(kept) if is_frozen(expert.encoder) else None for expert in experts]
-
-
 def fit_heads(
     experts: Sequence[Expert],
     embeddings: dict[str, list[Embedding]],
@@ -357,8 +183,8 @@ def fit_heads(
     Parameters
     ----------
     experts : sequence of Expert
-    embeddings : dict of str to list of ndarray
-        As `embed_datasets` returns them.
+    embeddings : dict of str to list of ndarray or StoredRows
+        For each dataset the embedding by each expert.
     labels : dict of str to Labels
         Of the labelled datasets; other experts lend only their features, and
         their heads are left alone.
@@ -393,23 +219,24 @@ def _fit_head(
     expert: Expert, embedding: Embedding, labels: Labels, weights: RowWeights
 ) -> Any:
     name, head = expert.name, expert.head
-    X, y = embedding[labels.labelled], labels.known
+    own, y = embedding[labels.labelled], labels.known
     known = (weights.rows * weights.labels)[labels.labelled]
     # Without weights a head is fitted as the user would fit it, to the bit.
     weighted = {} if (known == 1).all() else {"sample_weight": known}
     if head is None:
-        return _default_head(X, y, weighted)
+        return _default_head(np.asarray(own), y, weighted)
     if not is_frozen(head):
+        X = np.asarray(own)
         if not has_fit_parameter(head, "sample_weight"):
             weighted = {}
         with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
             head = clone(head).fit(X, y, **weighted)
-    _check_linear(name, head, X)
+    _check_linear(name, head, np.asarray(own[:100]))
     check_labels_known(name, head, labels)
     return head
 
 
-def _check_linear(name: str, head: Any, X: Embedding) -> None:
+def _check_linear(name: str, head: Any, few: npt.NDArray[np.float32]) -> None:
     """Raise ValueError where the scores of a head are not those of its ``coef_``."""
     linear = "its last step must be a linear classifier, or a transformer to have one"
     if not hasattr(head, "coef_"):
@@ -417,13 +244,12 @@ def _check_linear(name: str, head: Any, X: Embedding) -> None:
             f"Expert {name!r} ends in {head!r}, which has no coef_; {linear} fitted."
         )
     coef = np.atleast_2d(head.coef_)
-    if coef.shape[1] != X.shape[1]:
+    if coef.shape[1] != few.shape[1]:
         raise ValueError(
             f"Expert {name!r} ends in {head!r}, which takes {coef.shape[1]} features, "
-            f"but its encoder returned {X.shape[1]}."
+            f"but its encoder returned {few.shape[1]}."
         )
     # That of an SVC has a row for each pair of classes.
-    few = X[:100]
     given = np.asarray(head.decision_function(few)).reshape(len(few), -1)
     scores = few @ coef.T + head.intercept_
     tolerance = 1e-3 * (1 + np.abs(given).max())
@@ -447,7 +273,9 @@ def check_labels_known(name: str, head: Any, labels: Labels) -> None:
 
 
 def _default_head(
-    X: Embedding, y: npt.NDArray, weighted: dict[str, npt.NDArray[np.float64]]
+    X: npt.NDArray[np.float32],
+    y: npt.NDArray,
+    weighted: dict[str, npt.NDArray[np.float64]],
 ) -> LogisticRegression:
     # Fitted on standardised embeddings, which converges whatever their scale, and
     # written back in terms of the embeddings themselves.

@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from ._distilled import Branch, DistilledClassifier
 from ._embed import check_width
-from ._experts import Embedding, Expert, is_frozen, linear_weights
+from ._embedding import missing_rows
+from ._expert import Expert, is_frozen
+from ._experts import linear_weights
 from ._row_weights import RowWeights
 from ._training_data import TrainingData
 from ._weights import unadjusted
+from .embeddings import Embedding
 
 if TYPE_CHECKING:
     from .training import (
@@ -31,6 +34,39 @@ if TYPE_CHECKING:
 Models = dict[str, DistilledClassifier]
 
 
+def without_missing(
+    data: TrainingData, embeddings: dict[str, list[Embedding]]
+) -> tuple[TrainingData, dict[str, list[Embedding]]]:
+    """Leave out the rows that an expert could not embed, with a warning.
+
+    Parameters
+    ----------
+    data : TrainingData
+    embeddings : dict of str to list of ndarray or StoredRows
+        Of the datasets of `data` by each expert.
+
+    Raises
+    ------
+    ValueError
+        If a dataset is left without rows, or one with labels without labelled rows.
+    """
+    missing = {name: missing_rows(parts) for name, parts in embeddings.items()}
+    counts = {name: int(rows.sum()) for name, rows in missing.items() if rows.any()}
+    if not counts:
+        return data, embeddings
+    warnings.warn(
+        f"Rows that could not be embedded are left out: {counts}.",
+        UserWarning,
+        stacklevel=4,
+    )
+    there = {name: ~rows for name, rows in missing.items()}
+    left = {
+        name: [embedding[there[name]] for embedding in parts]
+        for name, parts in embeddings.items()
+    }
+    return data.only(there, "could not be embedded"), left
+
+
 def training_rows(
     experts: Sequence[Expert],
     embeddings: dict[str, list[Embedding]],
@@ -42,7 +78,7 @@ def training_rows(
     Parameters
     ----------
     experts : sequence of Expert
-    embeddings : dict of str to list of ndarray
+    embeddings : dict of str to list of ndarray or StoredRows
         Of the datasets of `data` by each expert.
     data : TrainingData
     datasets : sequence of str
@@ -104,7 +140,8 @@ def validation_of(
     for number, expert in enumerate(experts):
         if expert.name in held_out.labels:
             labels = held_out.labels[expert.name]
-            scores = linear_weights(expert.head)(embeddings[expert.name][number])
+            embedding = np.asarray(embeddings[expert.name][number])
+            scores = linear_weights(expert.head)(embedding)
             hits = scores.argmax(axis=1) == labels.codes_in(expert.head.classes_)
             accuracies[expert.name] = float(hits[labels.labelled].mean())
     return training.Validation(rows, list(accuracies.values()))

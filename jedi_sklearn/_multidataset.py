@@ -49,6 +49,10 @@ class Table:
         self.lock = threading.Lock()
 
 
+# Some rows of a table.
+Part = tuple[Table, Rows]
+
+
 class MultiDataset(Mapping[str, Any]):
     """Rows of several datasets, as a mapping and as one indexable table.
 

@@ -55,8 +55,17 @@ class TrainingData(NamedTuple):
             {name: self.weights[name].take(rows) for name, rows in own.items()},
         )
 
-    def without_weightless(self) -> TrainingData:
-        """Return the rows that count: one of weight 0 is as if it were not there.
+    def only(
+        self, chosen: Mapping[str, npt.NDArray[np.bool_]], of_others: str
+    ) -> TrainingData:
+        """Return some of the rows, as long as every dataset keeps what it needs.
+
+        Parameters
+        ----------
+        chosen : mapping of str to ndarray of bool of shape (n_rows,)
+            Of each dataset.
+        of_others : str
+            What is to be said of the other rows.
 
         Raises
         ------
@@ -64,16 +73,16 @@ class TrainingData(NamedTuple):
             If a dataset is left without rows, or one with labels without labelled rows.
         """
         counts = np.ones(self.datasets.shape[0], dtype=bool)
-        for name, weights in self.weights.items():
-            needed, what = weights.rows, "rows"
+        for name, rows in chosen.items():
+            needed, what = rows, "rows"
             if name in self.labels:
-                needed, what = needed[self.labels[name].labelled], "labelled rows"
+                needed, what = rows[self.labels[name].labelled], "labelled rows"
             if not needed.any():
                 raise ValueError(
-                    f"All {what} of dataset {name!r} have sample_weight zero; at least "
-                    "one must count."
+                    f"All {what} of dataset {name!r} {of_others}; at least one must "
+                    "count."
                 )
-            counts[self.datasets.rows_of(name)] = weights.rows > 0
+            counts[self.datasets.rows_of(name)] = rows
         return self if counts.all() else self.take(counts)
 
 
@@ -110,7 +119,11 @@ def read_training_data(
         name: RowWeights(rows, np.ones(len(rows)))
         for name, rows in read_sample_weights(sample_weight, datasets).items()
     }
-    data = TrainingData(datasets, targets.labels, weights).without_weightless()
+    # A row of weight 0 is as if it were not there.
+    data = TrainingData(datasets, targets.labels, weights).only(
+        {name: of_rows.rows > 0 for name, of_rows in weights.items()},
+        "have sample_weight zero",
+    )
     of_classes = class_weight_of(class_weight, list(data.labels))
     for name, labels in data.labels.items():
         of_labels = class_weights_of_rows(

@@ -21,6 +21,7 @@ PACKAGE = "jedi_sklearn"
 # Modules that import nothing of the package, so that any other may import them.
 LEAVES = {
     "_embed",
+    "_expert",
     "_labels",
     "_paper",
     "_row_weights",
@@ -45,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "preprocessing",
     },
     "_classifier": {
+        "_embedding",
         "_experts",
         "_joint",
         "_multidataset",
@@ -54,18 +56,71 @@ ALLOWED: dict[str, set[str]] = {
         "metrics",
         "training",
     },
-    "_joint": {"_distilled", "_experts", "_training_data", "training"},
+    "_joint": {
+        "_distilled",
+        "_embedding",
+        "_experts",
+        "_training_data",
+        "embeddings",
+        "training",
+    },
     "_training_data": {"_multidataset", "_targets"},
-    "_experts": {"_cache", "_multidataset", "embeddings", "encoders"},
+    "_experts": {"_multidataset", "embeddings", "encoders"},
+    "_embedding": {"_cache", "_multidataset", "embeddings"},
     "_distilled": set(),
-    "_cache": {"_multidataset"},
+    "_cache": {"_multidataset", "embeddings"},
     "_targets": {"_multidataset"},
     "_multidataset": set(),
-    "embeddings": set(),
+    "embeddings": {
+        "embeddings._files",
+        "embeddings._identity",
+        "embeddings._memory",
+        "embeddings._rows",
+        "embeddings._store",
+    },
+    "embeddings.__main__": {"embeddings"},
+    "embeddings._memory": {"embeddings._store"},
+    "embeddings._store": {
+        "_multidataset",
+        "embeddings._checks",
+        "embeddings._collections",
+        "embeddings._extraction",
+        "embeddings._files",
+        "embeddings._identity",
+        "embeddings._makers",
+        "embeddings._numbers",
+        "embeddings._progress",
+        "embeddings._rows",
+        "embeddings._shards",
+    },
+    "embeddings._makers": {
+        "embeddings._collections",
+        "embeddings._identity",
+    },
+    "embeddings._extraction": {
+        "_multidataset",
+        "embeddings._collections",
+        "embeddings._files",
+        "embeddings._identity",
+        "embeddings._numbers",
+        "embeddings._shards",
+    },
+    "embeddings._collections": {
+        "embeddings._files",
+        "embeddings._rows",
+        "embeddings._shards",
+    },
+    "embeddings._checks": {"embeddings._shards"},
+    "embeddings._rows": {"embeddings._numbers", "embeddings._shards"},
+    "embeddings._shards": {"embeddings._files", "embeddings._numbers"},
+    "embeddings._files": set(),
+    "embeddings._identity": set(),
+    "embeddings._numbers": set(),
+    "embeddings._progress": set(),
     "datasets": {"datasets"},
     "encoders": {"encoders"},
     "inspection": {"metrics"},
-    "metrics": {"_multidataset", "_targets"},
+    "metrics": {"_embedding", "_multidataset", "_targets", "embeddings"},
     "model_selection": {"_multidataset", "_targets"},
     "preprocessing": {"_multidataset", "_targets"},
     "training": {
@@ -112,6 +167,9 @@ ALLOWED: dict[str, set[str]] = {
 TORCH_ROOMS = {"encoders", "training"}
 LAZY_ROOMS = {"training"}
 TORCH = {"skorch", "torch"}
+
+# What a user may install along.
+EXTRAS = ("plot", "store")
 
 # These replace torch's CPU build by one for CUDA, or fail beside it.
 FORBIDDEN = {"pytorchvideo", "timm", "torchvision"}
@@ -271,11 +329,12 @@ def third_party(arrows: list[Arrow]) -> set[str]:
 
 
 def declared() -> set[str]:
-    """Return the distributions that setup.cfg names for users: needed and for plots."""
+    """Return the distributions that setup.cfg names for users."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     lines = config["options"]["install_requires"].split()
-    lines += config["options.extras_require"]["plot"].split()
+    for extra in EXTRAS:
+        lines += config["options.extras_require"][extra].split()
     return {re.split(r"[<>=!~]", line)[0] for line in lines}
 
 

@@ -1,0 +1,80 @@
+"""An expert in its two parts: an encoder and a linear head."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+
+class Encoding(Protocol):
+    """A named encoder."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def encoder(self) -> Any: ...
+
+
+class Expert(NamedTuple):
+    """An expert in its two parts.
+
+    Attributes
+    ----------
+    name : str
+    encoder : transformer
+        Maps rows to embeddings.
+    head : classifier or None
+        Linear classifier on the embeddings; None where the expert has none.
+    """
+
+    name: str
+    encoder: Any
+    head: Any
+
+    @property
+    def estimator(self) -> Any:
+        """The parts as one estimator."""
+        steps = [("encoder", self.encoder)]
+        if isinstance(self.encoder, Pipeline):
+            steps = self.encoder.steps
+        if self.head is None:
+            return self.encoder
+        return Pipeline([*steps, ("head", self.head)])
+
+
+def split_expert(name: str, estimator: Any) -> Expert:
+    """Split an expert into encoder and head; frozen parts of a frozen whole.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is neither a transformer nor ends in a classifier.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        encoder, head = split_expert(name, estimator.estimator)[1:]
+        frozen_head = None if head is None else FrozenEstimator(head)
+        return Expert(name, FrozenEstimator(encoder), frozen_head)
+    is_estimator = hasattr(estimator, "get_params") and not isinstance(estimator, type)
+    if is_estimator and is_classifier(estimator):
+        if not isinstance(estimator, Pipeline):
+            return Expert(name, FunctionTransformer(), estimator)
+        encoder = estimator[:-1] if len(estimator) > 1 else FunctionTransformer()
+        return Expert(name, encoder, estimator[-1])
+    if not is_estimator or not hasattr(estimator, "transform"):
+        raise ValueError(
+            f"Expert {name!r} is {estimator!r}; it must be a transformer or end in a "
+            "linear classifier, like make_pipeline(PCA(), LogisticRegression())."
+        )
+    return Expert(name, estimator, None)
+
+
+def is_frozen(estimator: Any) -> bool:
+    """Say whether an estimator is used as it is, or consists of such alone."""
+    if isinstance(estimator, Pipeline):
+        return all(is_frozen(step) for _, step in estimator.steps)
+    return isinstance(estimator, FrozenEstimator)

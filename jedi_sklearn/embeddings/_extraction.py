@@ -1,0 +1,201 @@
+"""From samples to shards: what has to be made, and the making of one shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._embed import embed
+from .._multidataset import Table, take_rows
+from ._collections import Index, Maker, dataset_directory, settle
+from ._files import alone
+from ._identity import combined, sample_names
+from ._numbers import Embedding
+from ._shards import is_finished, write_shard
+
+Rows = npt.NDArray[np.intp]
+
+
+class Settings(NamedTuple):
+    """What shards are like.
+
+    Attributes
+    ----------
+    dtype : str
+        Of the numbers on disk.
+    shard_rows : int
+        Rows of a dataset in one shard.
+    on_error : {"raise", "skip"}
+        What is done with a sample that cannot be embedded.
+    """
+
+    dtype: str
+    shard_rows: int
+    on_error: str
+
+
+class Work(NamedTuple):
+    """A shard that is to be made.
+
+    Attributes
+    ----------
+    maker : Maker
+    collection : Path
+    path : Path
+        Of the shard.
+    dataset : str
+    rows : ndarray of int of shape (n_rows,)
+        Of the dataset.
+    ids : list of str
+    settings : Settings
+    """
+
+    maker: Maker
+    collection: Path
+    path: Path
+    dataset: str
+    rows: Rows
+    ids: list[str]
+    settings: Settings
+
+
+def plan(
+    root: Path,
+    maker: Maker,
+    table: Table,
+    ids: Sequence[str],
+    wanted: Rows,
+    index: Index,
+    settings: Settings,
+) -> Iterator[Work]:
+    """Yield the shards of a dataset that are to be made.
+
+    Where rows are wanted that are nowhere yet, all that their stretch of the dataset
+    lacks is made, so that processes that want different rows make the same shards.
+
+    Parameters
+    ----------
+    root : Path
+        Of the store.
+    maker : Maker
+    table : Table
+    ids : sequence of str
+        Of all rows of the table.
+    wanted : ndarray of int
+        Those that are wanted now.
+    index : Index
+        What the store has.
+    settings : Settings
+    """
+    retry = settings.on_error == "raise"
+    collection = maker.directory(root)
+    lacking = [row for row in wanted if index.lacks(ids[row], retry=retry)]
+    for stretch in np.unique(np.array(lacking, dtype=np.intp) // settings.shard_rows):
+        first = stretch * settings.shard_rows
+        last = min(first + settings.shard_rows, table.n_rows)
+        # The same sample twice is one.
+        chosen: dict[str, int] = {}
+        for row in range(first, last):
+            if index.lacks(ids[row], retry=retry):
+                chosen.setdefault(ids[row], row)
+        rows = np.array(list(chosen.values()))
+        name = f"{first:08d}-{combined(chosen)[:16]}.npy"
+        yield Work(
+            maker,
+            collection,
+            dataset_directory(collection, table.name) / name,
+            table.name,
+            rows,
+            list(chosen),
+            settings,
+        )
+
+
+def make_shard(work: Work, encoder: Any, values: Any, *, wait: bool = False) -> bool:
+    """Make a shard, if it is not there.
+
+    Parameters
+    ----------
+    work : Work
+    encoder : transformer
+        What makes it.
+    values : row-indexable of shape (n_rows, ...)
+        The samples.
+    wait : bool
+        Whether to wait for another who is at it.
+
+    Returns
+    -------
+    bool
+        Whether it is there now.
+    """
+    if is_finished(work.path):
+        return True
+    with alone(work.path.with_suffix(".lock"), wait=wait) as is_alone:
+        if is_alone and not is_finished(work.path):
+            _make(work, encoder, values)
+        return is_alone
+
+
+def _make(work: Work, encoder: Any, values: Any) -> None:
+    good, failures = _embed_good_rows(work, encoder, values)
+    settle(work.collection, work.maker, good.shape[1])
+    kept = np.array([n for n in range(len(work.ids)) if n not in failures], dtype=int)
+    try:
+        write_shard(
+            work.path,
+            good,
+            work.settings.dtype,
+            ids=[work.ids[n] for n in kept],
+            names=sample_names(take_rows(values, kept)),
+            missing={work.ids[n]: reason for n, reason in failures.items()},
+        )
+    except OverflowError as error:
+        raise ValueError(
+            f"What expert {work.maker.expert!r} returned for dataset {work.dataset!r} "
+            f"cannot be stored: {error}. A store of another dtype can."
+        ) from error
+
+
+def _embed_good_rows(
+    work: Work, encoder: Any, values: Any
+) -> tuple[Embedding, dict[int, str]]:
+    """Return the embeddings of the samples that have one, and why others have none."""
+    parts: list[Embedding] = []
+    failures: dict[int, str] = {}
+    # Halves of what fails are tried, down to the samples that do it.
+    waiting = [np.arange(len(work.ids))]
+    while waiting:
+        some = waiting.pop()
+        tried = take_rows(values, some)
+        try:
+            parts.append(embed(encoder, tried, work.maker.expert, work.dataset))
+        except MemoryError:
+            raise
+        except Exception as error:
+            if len(some) > 1:
+                waiting += reversed(np.array_split(some, 2))
+            elif work.settings.on_error == "skip":
+                failures[int(some[0])] = str(error)
+            else:
+                raise _named(work, some[0], tried, error) from error
+    if parts:
+        return np.concatenate(parts), failures
+    return np.empty((0, 0), dtype=np.float32), failures
+
+
+def _named(work: Work, number: int, sample: Any, error: Exception) -> ValueError:
+    """Return the error for a sample that cannot be embedded."""
+    text = f"Row {work.rows[number]} of dataset {work.dataset!r}"
+    names = sample_names(sample)
+    if names is not None:
+        text += f", {names[0]!r},"
+    return ValueError(
+        f"{text} cannot be embedded: {type(error.__cause__ or error).__name__}: {error}"
+        " Repair it or leave it out; EmbeddingStore(path, on_error='skip') marks such "
+        "rows as missing. What is finished stays good."
+    )

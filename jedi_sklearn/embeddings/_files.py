@@ -1,0 +1,196 @@
+"""Files that are there whole or not at all, locks, and JSON that shows any change."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+# A store of a higher number was written by a newer version of this package.
+FORMAT = 1
+
+
+class DamagedError(ValueError):
+    """A file of a store is not as it was written."""
+
+
+def write_whole(path: Path, parts: Iterable[Any]) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens.
+
+    Parameters
+    ----------
+    path : Path
+    parts : iterable of bytes-like
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; names the file and says what to do.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with explained(path):
+        try:
+            with temporary.open("xb") as file:
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_directory(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of a file left; no other may be at work on it."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    # Else a power failure could take back that the file was renamed.
+    if os.name == "posix":
+        directory = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say in an error of the file system what could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"{error.strerror}: an embedding store cannot write this file. What it has "
+            "finished stays good: make room, or choose a directory that you may write "
+            "to, and run the same again",
+            str(path),
+        ) from error
+
+
+@contextmanager
+def alone(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Keep other processes and threads out; one that is killed is out, too.
+
+    Parameters
+    ----------
+    path : Path
+        Of the lock, which is there only while it is held; its directory is made.
+    wait : bool
+        Whether to wait for others.
+
+    Yields
+    ------
+    bool
+        Whether the others are out, which they are if this waits.
+    """
+    with ExitStack() as stack:
+        while True:
+            with explained(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(path.open("ab"))
+            if not _lock(file.fileno(), wait=wait):
+                yield False
+                return
+            if _is_at(file.fileno(), path):
+                break
+            # Whoever held it removed it meanwhile, and another may hold a new one.
+        try:
+            yield True
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Say whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int, *, wait: bool) -> bool:
+        """Lock an open file until it is closed; say whether that was possible."""
+        while True:
+            with suppress(OSError):
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                return True
+            if not wait:
+                return False
+            time.sleep(0.05)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int, *, wait: bool) -> bool:
+        """Lock an open file until it is closed; say whether that was possible."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that shows when a bit of it has changed."""
+    write_whole(path, [_sealed({"format": FORMAT, **content}).encode()])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` has written.
+
+    Raises
+    ------
+    DamagedError
+        If it is not what was written.
+    ValueError
+        If a newer version of the package wrote it.
+    """
+    data = path.read_bytes()
+    try:
+        text = data.decode()
+        content = json.loads(text)
+        version = content["format"]
+        newer = version > FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(path, "is no manifest") from error
+    if newer:
+        raise ValueError(
+            f"{path} has format {version}; this version of jedi_sklearn reads formats "
+            f"up to {FORMAT}. Install a newer one, or name another directory."
+        )
+    content.pop("checksum", None)
+    if _sealed(content) != text:
+        raise damaged(path, "has another checksum than its content")
+    return dict(content)
+
+
+def _sealed(content: dict[str, Any]) -> str:
+    checksum = zlib.crc32(json.dumps(content).encode())
+    return json.dumps({**content, "checksum": checksum})
+
+
+def damaged(path: Path, what: str) -> DamagedError:
+    """Return the error for a file that is not as it was written."""
+    return DamagedError(
+        f"{path} {what}: it has changed since it was written, and nothing of it is "
+        "used. EmbeddingStore(...).verify(remove=True) removes what is damaged; the "
+        "next extraction makes it anew."
+    )

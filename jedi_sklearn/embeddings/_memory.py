@@ -1,0 +1,39 @@
+"""The parameter ``memory`` in all its forms."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from joblib import Memory
+
+from ._store import EmbeddingStore
+
+
+def as_store(memory: Any) -> EmbeddingStore | None:
+    """Return the store that a ``memory`` stands for.
+
+    Parameters
+    ----------
+    memory : EmbeddingStore, str, Path, joblib.Memory or None
+        A joblib.Memory gives a place in its own directory, which it clears with
+        all else.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or no store can be there.
+    """
+    if memory is None or isinstance(memory, EmbeddingStore):
+        return memory
+    if isinstance(memory, str | PathLike):
+        return EmbeddingStore(memory)
+    if isinstance(memory, Memory):
+        if memory.location is None:
+            return None
+        return EmbeddingStore(Path(memory.store_backend.location) / "embeddings")
+    raise ValueError(
+        f"Invalid parameter value: memory={memory!r}. Valid values are paths, "
+        "instances of EmbeddingStore and joblib.Memory, and None."
+    )

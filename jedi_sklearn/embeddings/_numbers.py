@@ -1,0 +1,47 @@
+"""Numbers on disk: float32 in half as many bytes, or all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Embedding = npt.NDArray[np.float32]
+
+# What NumPy calls the numbers of each kind; it has no bfloat16, the upper half of a
+# float32.
+STORED_AS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+
+
+def encode(embedding: Embedding, dtype: str) -> npt.NDArray:
+    """Return numbers as they are stored, rounded to the nearest.
+
+    Parameters
+    ----------
+    embedding : ndarray, float32
+    dtype : {"float32", "float16", "bfloat16"}
+
+    Raises
+    ------
+    OverflowError
+        If a number is beyond what the dtype can hold.
+    """
+    if dtype == "bfloat16":
+        bits = embedding.view(np.uint32)
+        # To the nearest, and of two as near to the even one.
+        stored = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype("<u2")
+    else:
+        with np.errstate(over="ignore"):
+            stored = embedding.astype(STORED_AS[dtype])
+    if dtype != "float32" and not np.isfinite(decode(stored, dtype)).all():
+        raise OverflowError(
+            f"there is a feature of size {np.abs(embedding).max():g}, beyond what "
+            f"{dtype} can hold"
+        )
+    return stored
+
+
+def decode(stored: npt.NDArray, dtype: str) -> Embedding:
+    """Return stored numbers as float32."""
+    if dtype == "bfloat16":
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    return stored.astype(np.float32, copy=False)

@@ -1,0 +1,170 @@
+"""Rows that lie in shards, as an array that is read when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._numbers import Embedding
+from ._shards import Shard
+
+Rows = npt.NDArray[np.intp]
+
+# The shard of a row that could not be embedded.
+MISSING = -1
+
+
+class StoredRows:
+    """Rows of an :class:`EmbeddingStore`, read when they are needed.
+
+    Indexed with row numbers, a mask or a slice it gives other `StoredRows`, which
+    reads nothing; ``np.asarray`` reads them all, as float32, and checks what it
+    reads. A pickle holds where the rows are and not what they are.
+
+    Parameters
+    ----------
+    shards : sequence of Path
+        Of the .npy files.
+    shard_of_row : ndarray of int of shape (n_rows,)
+        The number of each row's shard, -1 for one that could not be embedded.
+    row : ndarray of int of shape (n_rows,)
+        The number of each row in its shard.
+    n_features : int
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_rows, n_features)
+    dtype : dtype
+        float32, whatever is stored.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from jedi_sklearn.embeddings import EmbeddingStore
+    >>> store = EmbeddingStore(tempfile.mkdtemp())
+    >>> X = np.arange(6.0).reshape(3, 2)
+    >>> store = store.extract([("same", FunctionTransformer())], {"a": X})
+    >>> rows = store.features("same", X)
+    >>> rows[1:]
+    StoredRows(shape=(2, 2))
+    >>> np.asarray(rows[1:])
+    array([[2., 3.],
+           [4., 5.]], dtype=float32)
+    """
+
+    ndim = 2
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self, shards: Sequence[Path], shard_of_row: Rows, row: Rows, n_features: int
+    ) -> None:
+        self._paths = shards
+        self._shard_of_row = shard_of_row
+        self._row = row
+        self.shape = (len(row), n_features)
+        # Opened when their first row is read; not shared with other views, so that
+        # whoever asks for rows anew has them checked anew.
+        self._open: dict[int, Shard] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes that the rows take in memory."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """Which rows could not be embedded, of shape (n_rows,)."""
+        return self._shard_of_row == MISSING
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            # scikit-learn selects rows with ``X[rows, ...]``.
+            key, *columns = key
+            if not all(c is ... for c in columns):
+                raise IndexError(f"only rows can be selected, not columns {columns}")
+        if isinstance(key, int | np.integer):
+            return self.take(np.array([key]))[0]
+        chosen = np.arange(len(self))[key]
+        return StoredRows(
+            self._paths, self._shard_of_row[chosen], self._row[chosen], self.shape[1]
+        )
+
+    def take(self, rows: Rows) -> Embedding:
+        """Read rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+
+        Returns
+        -------
+        features : ndarray of shape (n_rows, n_features), float32
+
+        Raises
+        ------
+        DamagedError
+            If they are not what was written.
+        ValueError
+            If one of them could not be embedded.
+        """
+        taken = np.empty((len(rows), self.shape[1]), dtype=np.float32)
+        for shard, places, in_shard in self._parts(rows):
+            taken[places] = shard.take(in_shard)
+        return taken
+
+    def will_need(self, rows: Rows) -> None:
+        """Ask the system to read rows while something else is done.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+        """
+        for shard, _, in_shard in self._parts(rows):
+            shard.will_need(in_shard)
+
+    def _parts(self, rows: Rows) -> Iterator[tuple[Shard, Rows, Rows]]:
+        """Yield shard after shard with the places of its rows here, and there."""
+        shard_of_row = self._shard_of_row[rows]
+        order = np.argsort(shard_of_row, kind="stable")
+        numbers, firsts = np.unique(shard_of_row[order], return_index=True)
+        if MISSING in numbers:
+            raise ValueError(
+                f"{np.count_nonzero(shard_of_row == MISSING)} of the rows could not be "
+                "embedded and are marked as missing; `missing` says which."
+            )
+        in_shard = self._row[rows]
+        for number, places in zip(
+            numbers.tolist(), np.split(order, firsts[1:]), strict=True
+        ):
+            yield self._shard(number), places, in_shard[places]
+
+    def _shard(self, number: int) -> Shard:
+        if number not in self._open:
+            self._open[number] = Shard(self._paths[number])
+        return self._open[number]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
+        if copy is False:
+            raise ValueError("rows of a store cannot be an array without a copy")
+        return self.take(np.arange(len(self))).astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Only the shards that these rows lie in, and none that is open.
+        numbers, shard_of_row = np.unique(self._shard_of_row, return_inverse=True)
+        if len(numbers) and numbers[0] == MISSING:
+            numbers, shard_of_row = numbers[1:], shard_of_row - 1
+        paths = [self._paths[number] for number in numbers]
+        return type(self), (paths, shard_of_row, self._row, self.shape[1])

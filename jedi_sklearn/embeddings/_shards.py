@@ -1,0 +1,214 @@
+"""Shards: some rows of a collection in an .npy file, with a manifest beside it."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._files import damaged, read_json, remove_leftovers, write_json, write_whole
+from ._numbers import STORED_AS, Embedding, decode, encode
+
+# Rows under one checksum: so many are read when the first of them is.
+BLOCK_ROWS = 64
+PAGE = mmap.ALLOCATIONGRANULARITY
+
+
+class Manifest(NamedTuple):
+    """What is known of a shard.
+
+    Attributes
+    ----------
+    ids : list of str
+        Of the samples, in the order of the rows.
+    names : list of str or None
+        The texts or paths that the samples are.
+    missing : dict of str to str
+        The ids of samples that could not be embedded, and why.
+    shape : list of int
+        Of the rows.
+    dtype : str
+    start : int
+        Number of bytes that precede the rows in the .npy file.
+    header : int
+        Checksum of these.
+    blocks : list of int
+        Checksums of each `BLOCK_ROWS` rows.
+    """
+
+    ids: list[str]
+    names: list[str] | None
+    missing: dict[str, str]
+    shape: list[int]
+    dtype: str
+    start: int
+    header: int
+    blocks: list[int]
+
+
+def write_shard(
+    path: Path,
+    embedding: Embedding,
+    dtype: str,
+    *,
+    ids: list[str],
+    names: list[str] | None,
+    missing: dict[str, str],
+) -> None:
+    """Write a shard, and then its manifest, without which it does not count.
+
+    Parameters
+    ----------
+    path : Path
+        Of the .npy file.
+    embedding : ndarray of shape (n_rows, n_features), float32
+    dtype : str
+        In which it is stored.
+    ids, names, missing
+        See `Manifest`.
+    """
+    stored = encode(np.ascontiguousarray(embedding), dtype)
+    header = _header(stored)
+    blocks = [
+        stored[start : start + BLOCK_ROWS].data.cast("B")
+        for start in range(0, len(stored), BLOCK_ROWS)
+        if stored.size
+    ]
+    manifest = Manifest(
+        ids,
+        names,
+        missing,
+        list(stored.shape),
+        dtype,
+        len(header),
+        zlib.crc32(header),
+        [zlib.crc32(block) for block in blocks],
+    )
+    remove_leftovers(path)
+    remove_leftovers(_manifest_path(path))
+    write_whole(path, [header, *blocks])
+    write_json(_manifest_path(path), manifest._asdict())
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of the shard at the path of its .npy file."""
+    content = read_json(_manifest_path(path))
+    content.pop("format")
+    return Manifest(**content)
+
+
+def is_finished(path: Path) -> bool:
+    """Say whether the shard at a path has been written."""
+    return _manifest_path(path).exists()
+
+
+def finished_shards(directory: Path) -> Iterator[Path]:
+    """Yield the paths of the finished shards in a directory, in their order."""
+    for manifest in sorted(directory.glob("*.json")):
+        yield manifest.with_suffix(".npy")
+
+
+def remove_shard(path: Path) -> None:
+    """Remove a shard, its manifest first."""
+    _manifest_path(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _manifest_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _header(stored: npt.NDArray) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, np.lib.format.header_data_from_array_1_0(stored)
+    )
+    return header.getvalue()
+
+
+class Shard:
+    """A finished shard, mapped into memory read-only.
+
+    Every block of rows is checked when its first row is read.
+
+    Parameters
+    ----------
+    path : Path
+        Of the .npy file.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the rows.
+
+    Raises
+    ------
+    DamagedError
+        If the file is not as it was written; reading rows raises it, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        manifest = read_manifest(path)
+        self.path = path
+        self.shape = tuple(manifest.shape)
+        self._dtype = manifest.dtype
+        number = np.dtype(STORED_AS[self._dtype])
+        self._row_bytes = self.shape[1] * number.itemsize
+        self._start = manifest.start
+        self._map: Any = self._mapped()
+        if zlib.crc32(self._map[: self._start]) != manifest.header:
+            raise damaged(path, "has another header than its manifest says")
+        self._rows = np.ndarray(self.shape, number, self._map, self._start)
+        self._checksums = manifest.blocks
+        self._checked = np.zeros(len(manifest.blocks), dtype=bool)
+
+    def _mapped(self) -> mmap.mmap:
+        size = self._start + self.shape[0] * self._row_bytes
+        try:
+            with self.path.open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (FileNotFoundError, ValueError) as error:
+            raise damaged(self.path, "is missing or empty") from error
+        if len(mapped) != size:
+            raise damaged(self.path, f"has {len(mapped)} bytes instead of {size}")
+        if hasattr(mmap, "MADV_RANDOM"):
+            # The system must not read what lies around each row along with it.
+            mapped.madvise(mmap.MADV_RANDOM)
+        return mapped
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Embedding:
+        """Return some rows as float32."""
+        self.check(rows)
+        return decode(self._rows[rows], self._dtype)
+
+    def check(self, rows: npt.NDArray[np.intp]) -> None:
+        """Raise DamagedError if the block of one of the rows has changed."""
+        if self._checked.all():
+            return
+        blocks = np.unique(rows // BLOCK_ROWS)
+        for block in blocks[~self._checked[blocks]]:
+            first, last = block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS
+            self._will_need(first, last)
+            if zlib.crc32(self._rows[first:last].data) != self._checksums[block]:
+                raise damaged(
+                    self.path, f"has another checksum in rows {first} to {last - 1}"
+                )
+            self._checked[block] = True
+
+    def will_need(self, rows: npt.NDArray[np.intp]) -> None:
+        """Ask the system to read rows while something else is done."""
+        for row in rows.tolist():
+            self._will_need(row, row + 1)
+
+    def _will_need(self, first: int, last: int) -> None:
+        if hasattr(mmap, "MADV_WILLNEED"):
+            start = self._start + first * self._row_bytes
+            end = min(self._start + last * self._row_bytes, len(self._map))
+            start -= start % PAGE
+            self._map.madvise(mmap.MADV_WILLNEED, start, end - start)

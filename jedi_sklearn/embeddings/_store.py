@@ -1,0 +1,499 @@
+"""The store: what frozen experts make of samples, on disk, made once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from numbers import Integral
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from .._embed import named_errors
+from .._expert import Encoding, split_expert
+from .._multidataset import Part, Table, as_multidataset, take_rows
+from ._checks import check_shard, problem_with
+from ._collections import (
+    Index,
+    Maker,
+    collections_in,
+    dataset_of,
+    names_in,
+    read_collection,
+    shards_of,
+)
+from ._extraction import Settings, make_shard, plan
+from ._files import alone, read_json, write_json
+from ._identity import sample_ids, sample_names
+from ._makers import Probabilities, maker_of_features, maker_of_probabilities
+from ._numbers import STORED_AS
+from ._progress import progress
+from ._rows import StoredRows
+from ._shards import finished_shards, read_manifest, remove_shard
+
+
+class EmbeddingStore:
+    """What frozen experts make of samples, kept in a directory.
+
+    Every expert embeds a sample once, in whichever process, session or order: a
+    sample is known by its content (a path also by the size of its file and when it
+    was changed), an expert by its parameters and weights. What has changed is made
+    anew and never mistaken for what was before.
+
+    Embeddings are written in shards. A process that is killed loses at most the
+    shard that it was at; several may work on one store, and readers see only what
+    is finished. All is checked when it is read.
+
+    ``JEDIClassifier(memory=store)`` fills a store as it needs it and trains from it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A directory, made when the first embedding is written.
+    dtype : {"float32", "float16", "bfloat16"}, optional
+        Of the numbers on disk; what is read is float32. By default that of the
+        store that is there, or float32.
+    shard_rows : int, optional
+        Rows of a dataset in one shard. By default that of the store that is there,
+        or 4096.
+    on_error : {"raise", "skip"}, default="raise"
+        Whether a sample that cannot be embedded ends the extraction, which then
+        names it, or is marked as missing. ``JEDIClassifier.fit`` leaves rows that
+        are missing out, with a warning. With "raise" they are tried again.
+
+    Attributes
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range or not that of the store that is there, or
+        that was written by a newer version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from jedi_sklearn.embeddings import EmbeddingStore
+    >>> X, y = load_iris(return_X_y=True)
+    >>> expert = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    >>> store = EmbeddingStore(tempfile.mkdtemp(), dtype="float16")
+    >>> store.extract([("iris", expert)], {"iris": X}).features("iris", X)
+    StoredRows(shape=(150, 4))
+    >>> store.probabilities(("iris", expert), X).shape
+    (150, 3)
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        dtype: str | None = None,
+        shard_rows: int | None = None,
+        on_error: str = "raise",
+    ) -> None:
+        self.path = Path(path).absolute()
+        found = self._written()
+        chosen: dict[str, Any] = {"dtype": "float32", "shard_rows": 4096} | found
+        self._settings = Settings(
+            chosen["dtype"] if dtype is None else dtype,
+            chosen["shard_rows"] if shard_rows is None else shard_rows,
+            on_error,
+        )
+        _check_settings(self._settings)
+        self._check_against(found)
+
+    def _written(self) -> dict[str, Any]:
+        """Return the settings in the directory."""
+        try:
+            found = read_json(self.path / "store.json")
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {name: found[name] for name in ("dtype", "shard_rows")}
+
+    def _check_against(self, found: dict[str, Any]) -> None:
+        for name, value in found.items():
+            asked = getattr(self._settings, name)
+            if asked != value:
+                raise ValueError(
+                    f"Invalid parameter value: {name}={asked!r}. The store in "
+                    f"{self.path} has {name}={value!r}, for all that is in it."
+                )
+
+    @property
+    def dtype(self) -> str:
+        """Of the numbers on disk."""
+        return self._settings.dtype
+
+    @property
+    def on_error(self) -> str:
+        """What is done with a sample that cannot be embedded."""
+        return self._settings.on_error
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({fspath(self.path)!r}, dtype={self.dtype!r})"
+
+    def extract(
+        self,
+        experts: Sequence[tuple[str, Any]],
+        X: Any,
+        *,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> Self:
+        """Embed samples by experts, those that are here already left out.
+
+        Parameters
+        ----------
+        experts : sequence of (str, estimator)
+            Fitted; see ``JEDIClassifier.experts``. Where one has a head that gives
+            probabilities, these are kept too.
+        X : mapping, MultiDataset, DataFrame or array-like
+            Samples of the datasets; every expert embeds them all.
+        n_jobs : int or None, default=None
+            Number of shards that are made at once, as in joblib; threads, unless
+            :func:`joblib.parallel_config` names a backend. Workers on other
+            machines have to share the directory.
+        verbose : int, default=0
+            1 shows a progress bar on standard error.
+
+        Returns
+        -------
+        self : EmbeddingStore
+
+        Raises
+        ------
+        ValueError
+            If an expert is not fitted, cannot be told apart from others, cannot
+            embed a sample, or changes the width of its embeddings.
+        OSError
+            If the store cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If an expert or the file of a sample is not what it was.
+        """
+        parts = list(as_multidataset(X).parts())
+        split = [split_expert(name, estimator) for name, estimator in experts]
+        for expert in split:
+            with named_errors(f"Expert {expert.name!r} is not fitted"):
+                check_is_fitted(expert.estimator)
+        features = [maker_of_features(expert) for expert in split]
+        ids = [sample_ids(table.values) for table, _ in parts]
+        self._warn_of_changed_experts(features)
+        self._warn_of_changed_samples(features, parts, ids)
+        fill = partial(self._fill, ids=ids, n_jobs=n_jobs, verbose=verbose)
+        indices = fill(features, [expert.encoder for expert in split], parts)
+        for expert, index in zip(split, indices, strict=True):
+            if hasattr(expert.head, "predict_proba"):
+                embedded = [
+                    (Table(table.name, index.rows(own)), rows)
+                    for (table, rows), own in zip(parts, ids, strict=True)
+                ]
+                maker = maker_of_probabilities(expert)
+                fill([maker], [Probabilities(expert.head)], embedded)
+        return self
+
+    def embed(
+        self,
+        encoders: Sequence[Encoding],
+        parts: Sequence[Part],
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> list[list[StoredRows]]:
+        """Return rows of datasets as experts embed them, made where they are not here.
+
+        What `extract` does for users, this does for a classifier.
+
+        Parameters
+        ----------
+        encoders : sequence of Expert or Branch
+            With fitted encoders.
+        parts : sequence of (Table, ndarray of int)
+            Datasets, and rows of them.
+        n_jobs, verbose
+            See `extract`.
+
+        Returns
+        -------
+        rows : list of list of StoredRows
+            For each part one an encoder.
+
+        Raises
+        ------
+        PicklingError, AttributeError or TypeError
+            If an encoder or a sample cannot be told apart from others.
+        """
+        makers = [maker_of_features(encoding) for encoding in encoders]
+        ids = [sample_ids(table.values) for table, _ in parts]
+        models = [encoding.encoder for encoding in encoders]
+        indices = self._fill(makers, models, parts, ids, n_jobs, verbose)
+        return [
+            [index.rows(own[row] for row in rows) for index in indices]
+            for (_, rows), own in zip(parts, ids, strict=True)
+        ]
+
+    def features(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
+        """Return the embeddings of samples, read when they are needed.
+
+        Parameters
+        ----------
+        expert : str or (str, estimator)
+            Its name, or the expert itself, which then is held against the one whose
+            embeddings are here.
+        samples : row-indexable of shape (n_rows, ...)
+
+        Returns
+        -------
+        rows : StoredRows of shape (n_rows, n_features)
+
+        Raises
+        ------
+        ValueError
+            If the store has nothing of the expert, or of a sample, as they are now.
+        """
+        if isinstance(expert, str):
+            maker = self._maker_named(expert, "features")
+        else:
+            maker = maker_of_features(split_expert(*expert))
+        return self._stored(maker, samples)
+
+    def probabilities(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
+        """Return the probabilities that an expert's head gives samples.
+
+        Parameters
+        ----------
+        expert, samples
+            See `features`.
+
+        Returns
+        -------
+        rows : StoredRows of shape (n_rows, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the store has nothing of the expert, or of a sample, as they are now.
+        """
+        if isinstance(expert, str):
+            maker = self._maker_named(expert, "probabilities")
+        else:
+            maker = maker_of_probabilities(split_expert(*expert))
+        return self._stored(maker, samples)
+
+    def info(self) -> pd.DataFrame:
+        """Say what is here.
+
+        Returns
+        -------
+        table : DataFrame
+            One row for each expert, kind and dataset, with the numbers of rows, of
+            rows that could not be embedded, of features and of bytes.
+        """
+        return pd.DataFrame(
+            [
+                {
+                    "expert": known["expert"],
+                    "kind": known["kind"],
+                    "fingerprint": known["fingerprint"][:16],
+                    "dataset": dataset_of(directory),
+                    "n_features": known["n_features"],
+                    **_counts(list(finished_shards(directory))),
+                }
+                for collection in self._collections()
+                for known in [read_collection(collection)]
+                for directory in sorted(collection.iterdir())
+                if directory.is_dir()
+            ]
+        )
+
+    def verify(self, *, remove: bool = False) -> list[str]:
+        """Read everything that is here and say what has changed since it was written.
+
+        Parameters
+        ----------
+        remove : bool, default=False
+            Whether to remove the shards that are damaged, which the next extraction
+            then makes anew.
+
+        Returns
+        -------
+        problems : list of str
+            One a damaged file; nothing if all is well.
+        """
+        problems = problem_with(lambda: read_json(self.path / "store.json"))
+        for collection in self._collections():
+            problems += problem_with(partial(read_collection, collection))
+            for path in shards_of(collection):
+                found = problem_with(partial(check_shard, path))
+                if found and remove:
+                    remove_shard(path)
+                problems += found
+        return problems
+
+    def _collections(self) -> list[Path]:
+        if not (self.path / "store.json").exists():
+            raise ValueError(
+                f"There is no embedding store in {self.path}; extract makes one."
+            )
+        return collections_in(self.path)
+
+    def _index(self, maker: Maker) -> Index:
+        return Index.of(maker.directories(self.path))
+
+    def _fill(
+        self,
+        makers: Sequence[Maker],
+        encoders: Sequence[Any],
+        parts: Sequence[Part],
+        ids: Sequence[Sequence[str]],
+        n_jobs: int | None,
+        verbose: int,
+    ) -> list[Index]:
+        """Make what is wanted and not here; return what there is then."""
+        indices = [self._index(maker) for maker in makers]
+        works = [
+            (work, encoder, table.values)
+            for maker, encoder, index in zip(makers, encoders, indices, strict=True)
+            for (table, rows), own in zip(parts, ids, strict=True)
+            for work in plan(self.path, maker, table, own, rows, index, self._settings)
+        ]
+        if not works:
+            return indices
+        self._create()
+        # What others are at is left to them, and waited for when all else is done.
+        for wait in (False, True):
+            parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+            are_done = parallel(
+                delayed(make_shard)(
+                    work, encoder, take_rows(values, work.rows), wait=wait
+                )
+                for work, encoder, values in works
+            )
+            sizes = [len(work.rows) for work, _, _ in works]
+            shown = progress(are_done, sizes, verbose=verbose)
+            works = [w for w, is_done in zip(works, shown, strict=True) if not is_done]
+        return [self._index(maker) for maker in makers]
+
+    def _create(self) -> None:
+        """Write down what the store is like, or find that another has done it."""
+        path = self.path / "store.json"
+        if path.exists():
+            return
+        with alone(self.path / "store.lock"):
+            if not path.exists():
+                dtype, shard_rows, _ = self._settings
+                write_json(path, {"dtype": dtype, "shard_rows": shard_rows})
+        self._check_against(self._written())
+
+    def _maker_named(self, expert: str, kind: str) -> Maker:
+        known = [Maker.of(collection) for collection in self._collections()]
+        found = {maker for maker in known if maker[:2] == (expert, kind)}
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            raise ValueError(
+                f"{self.path} has {kind} of {len(found)} experts named {expert!r}: its "
+                "parameters or weights have changed. Give the one that is meant as "
+                "(name, estimator)."
+            )
+        names = sorted({maker.expert for maker in known if maker.kind == kind})
+        raise ValueError(
+            f"{self.path} has no {kind} of an expert {expert!r}, but of {names}."
+        )
+
+    def _stored(self, maker: Maker, samples: Any) -> StoredRows:
+        if not maker.directories(self.path):
+            raise ValueError(
+                f"{self.path} has no {maker.kind} of expert {maker.expert!r} as it is "
+                "now: it was never run, or its parameters or weights have changed."
+            )
+        index = self._index(maker)
+        ids = sample_ids(samples)
+        new = [n for n, own in enumerate(ids) if index.lacks(own, retry=False)]
+        if new:
+            names = sample_names(take_rows(samples, np.array(new[:1])))
+            first = f"row {new[0]}" if names is None else f"{names[0]!r}"
+            raise ValueError(
+                f"{self.path} has no {maker.kind} by expert {maker.expert!r} of "
+                f"{len(new)} of the {len(ids)} samples (first: {first}): they are new, "
+                "or have changed since. extract embeds them."
+            )
+        return index.rows(ids)
+
+    def _warn_of_changed_experts(self, makers: Sequence[Maker]) -> None:
+        if not self._written():
+            return
+        known = {Maker.of(collection) for collection in self._collections()}
+        for maker in makers:
+            others = [m for m in known if m[:2] == maker[:2] and m != maker]
+            if others and not maker.directories(self.path):
+                warnings.warn(
+                    f"Expert {maker.expert!r} is not the one whose embeddings are in "
+                    f"{self.path}: its parameters or weights have changed. It embeds "
+                    "all samples anew.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+
+    def _warn_of_changed_samples(
+        self,
+        makers: Sequence[Maker],
+        parts: Sequence[Part],
+        ids: Sequence[Sequence[str]],
+    ) -> None:
+        stored = {
+            name: own
+            for maker in makers
+            for collection in maker.directories(self.path)
+            for name, own in names_in(collection)
+        }
+        for (table, _), own in zip(parts, ids, strict=True):
+            names = sample_names(table.values) if stored else None
+            pairs = zip(names or [], own, strict=False)
+            changed = [name for name, i in pairs if stored.get(name, i) != i]
+            if changed:
+                warnings.warn(
+                    f"{len(changed)} files of dataset {table.name!r} have changed "
+                    f"since they were embedded (first: {changed[0]!r}); they are "
+                    "embedded anew.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+
+
+def _check_settings(settings: Settings) -> None:
+    """Raise ValueError for the first parameter that is out of range."""
+    n_rows: Any = settings.shard_rows
+    is_number = isinstance(n_rows, Integral) and not isinstance(n_rows, bool)
+    for name, is_valid, accepted in (
+        ("dtype", settings.dtype in STORED_AS, ", ".join(map(repr, STORED_AS))),
+        ("shard_rows", is_number and n_rows > 0, "integers of 1 or more"),
+        ("on_error", settings.on_error in ("raise", "skip"), "'raise', 'skip'"),
+    ):
+        if not is_valid:
+            raise ValueError(
+                f"Invalid parameter value: {name}={getattr(settings, name)!r}. Valid "
+                f"values are {accepted}."
+            )
+
+
+def _counts(shards: Sequence[Path]) -> dict[str, int]:
+    manifests = [read_manifest(path) for path in shards]
+    return {
+        "n_rows": sum(len(manifest.ids) for manifest in manifests),
+        "n_missing": sum(len(manifest.missing) for manifest in manifests),
+        "n_shards": len(shards),
+        "n_bytes": sum(path.stat().st_size for path in shards),
+    }
