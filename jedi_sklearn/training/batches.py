@@ -8,7 +8,7 @@ speaks of (those of a dataset, the labelled ones among them) is a slice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .._row_weights import RowWeights
+from .matrix import IN_MEMORY_BYTES, StoredMatrix, source_of
 
 
 class TrainingRows(NamedTuple):
@@ -23,7 +24,7 @@ class TrainingRows(NamedTuple):
 
     Attributes
     ----------
-    features : ndarray of shape (n_rows, n_features), float32
+    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
         Embeddings of all experts side by side; rows sorted by dataset, within a
         dataset the labelled ones first.
     widths : tuple of int
@@ -39,7 +40,7 @@ class TrainingRows(NamedTuple):
         see their labels.
     """
 
-    features: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32] | StoredMatrix
     widths: tuple[int, ...]
     n_rows: tuple[int, ...]
     labels: tuple[npt.NDArray[np.int64], ...]
@@ -61,7 +62,7 @@ class TrainingRows(NamedTuple):
 
 
 def stack_rows(
-    embeddings: Sequence[Sequence[npt.NDArray[np.float32]]],
+    embeddings: Sequence[Sequence[Any]],
     codes: Sequence[npt.NDArray[np.int64] | None],
     weights: Sequence[RowWeights] | None = None,
 ) -> TrainingRows:
@@ -69,8 +70,9 @@ def stack_rows(
 
     Parameters
     ----------
-    embeddings : sequence, one a dataset, of sequences of ndarray
+    embeddings : sequence, one a dataset, of sequences of ndarray or StoredRows
         The embedding of the dataset's rows by each expert, (n_rows, n_features).
+        What lies in stores and is large is not read now.
     codes : sequence of ndarray of shape (n_rows,) or None
         Class numbers of each dataset's rows, negative where unlabelled; None for a
         dataset without labels.
@@ -85,25 +87,18 @@ def stack_rows(
     if weights is None:
         weights = [RowWeights(np.ones(n), np.ones(n)) for n in n_rows]
     widths = [embedding.shape[1] for embedding in embeddings[0]]
-    features = np.empty((sum(n_rows), sum(widths)), dtype=np.float32)
-    labels, row_weights, class_weights = [], [], []
-    start = 0
-    for of_experts, code, weight, n in zip(
-        embeddings, codes, weights, n_rows, strict=True
-    ):
+    orders, labels, row_weights, class_weights = [], [], [], []
+    for code, weight, n in zip(codes, weights, n_rows, strict=True):
         code = np.full(n, -1) if code is None else code
         order = np.argsort(code < 0, kind="stable")
         labelled = order[: np.count_nonzero(code >= 0)]
-        np.concatenate(of_experts, axis=1, out=features[start : start + n])
-        if 0 < len(labelled) < n:
-            features[start : start + n] = features[start : start + n][order]
+        orders.append(order)
         labels.append(code[labelled].astype(np.int64))
         row_weights.append(weight.rows[order])
         class_weights.append(weight.labels[labelled].astype(np.float32))
-        start += n
     relative = np.concatenate(row_weights, dtype=np.float64)
     return TrainingRows(
-        features,
+        _features(embeddings, orders),
         tuple(widths),
         tuple(n_rows),
         tuple(labels),
@@ -111,6 +106,22 @@ def stack_rows(
         (relative / relative.mean()).astype(np.float32),
         tuple(class_weights),
     )
+
+
+def _features(
+    embeddings: Sequence[Sequence[Any]], orders: Sequence[npt.NDArray[np.intp]]
+) -> npt.NDArray[np.float32] | StoredMatrix:
+    """Return the matrix of all rows, those of each dataset in its order."""
+    matrix = StoredMatrix(embeddings, orders)
+    n_stored = sum(
+        part.nbytes
+        for of_experts in embeddings
+        for part in of_experts
+        if not isinstance(part, np.ndarray)
+    )
+    if n_stored > IN_MEMORY_BYTES:
+        return matrix
+    return matrix[:]
 
 
 class Batch(NamedTuple):
@@ -186,7 +197,8 @@ class Batches:
     ) -> None:
         self.batch_size = batch_size
         self.generator = generator
-        self.features = torch.from_numpy(rows.features).to(device)
+        self.source = source_of(rows.features, device)
+        self.n_rows = len(rows.features)
         self.weights = torch.from_numpy(rows.weights).to(device)
         self.labels = [torch.from_numpy(y).to(device) for y in rows.labels]
         self.class_weights = [
@@ -202,19 +214,30 @@ class Batches:
             [torch.arange(a, b) for a, b in zip(starts, ends_labelled, strict=False)]
         )
         self._share_added = _share_to_add(
-            len(self._labelled) / len(self.features), labelled_share
+            len(self._labelled) / self.n_rows, labelled_share
         )
 
     def __len__(self) -> int:
-        return -(-len(self.features) // self.batch_size)
+        return -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = torch.randperm(len(self.features), generator=self.generator)
+        # One batch ahead, so that it can be read while the one before is trained on.
+        batches = self._chosen()
+        chosen = next(batches)
+        for following in batches:
+            self.source.will_need(following)
+            yield self.batch(chosen)
+            chosen = following
+        yield self.batch(chosen)
+
+    def _chosen(self) -> Iterator[Tensor]:
+        """Yield the row numbers of batch after batch."""
+        order = torch.randperm(self.n_rows, generator=self.generator)
         more = self._more_labelled()
         for chosen in order.split(self.batch_size):
             n_added = round(self._share_added * len(chosen))
             added = [next(more) for _ in range(n_added)]
-            yield self.batch(torch.cat([chosen, chosen.new_tensor(added)]))
+            yield torch.cat([chosen, chosen.new_tensor(added)])
 
     def _more_labelled(self) -> Iterator[int]:
         """Yield the labelled rows over and over, each time in another order."""
@@ -230,14 +253,14 @@ class Batches:
         labelled = [
             slice(int(a), int(b)) for a, b in zip(starts, ends_labelled, strict=True)
         ]
-        there = chosen.to(self.features.device)
+        there = chosen.to(self.weights.device)
         own = [
             there[part] - int(first)
             for part, first in zip(labelled, self._borders[::2], strict=False)
         ]
         weights = self.weights[there]
         return Batch(
-            features=self.features.index_select(0, there),
+            features=self.source.take(chosen),
             rows=[slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)],
             labelled=labelled,
             labels=[y[rows] for y, rows in zip(self.labels, own, strict=True)],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from .._weights import Adjustment, Linear
+from .matrix import StoredMatrix
 from .networks import Task, Weights
+
+# Of the features in double precision, of which statistics are taken.
+BYTES_AT_ONCE = 2**26
 
 Vector = npt.NDArray[np.float64]
 
@@ -29,7 +33,9 @@ class Scaling(NamedTuple):
     scale: Vector
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.float32], widths: Sequence[int]) -> Self:
+    def of(
+        cls, features: npt.NDArray[np.float32] | StoredMatrix, widths: Sequence[int]
+    ) -> Self:
         """Return the scaling that standardises the embedding of each expert.
 
         Every feature gets mean 0. The features of an expert are divided by one
@@ -38,12 +44,12 @@ class Scaling(NamedTuple):
 
         Parameters
         ----------
-        features : ndarray of shape (n_rows, n_features)
+        features : ndarray or StoredMatrix of shape (n_rows, n_features)
         widths : sequence of int
             Width of each expert's embedding.
         """
-        mean = features.mean(axis=0, dtype=np.float64)
-        variance = features.var(axis=0, dtype=np.float64)
+        mean = _column_means(features, lambda part: part)
+        variance = _column_means(features, lambda part: (part - mean) ** 2)
         scales = [
             np.sqrt(part.mean()) for part in np.split(variance, np.cumsum(widths)[:-1])
         ]
@@ -134,6 +140,20 @@ def _change_units(down: Linear, up: Linear, factor: Vector) -> Adjustment:
     """Return an adjustment whose output, features again, is in other units."""
     up = _linear(up.coef * factor[:, None], up.intercept * factor)
     return Adjustment(down, up)
+
+
+def _column_means(
+    features: npt.NDArray[np.float32] | StoredMatrix,
+    change: Callable[[npt.NDArray], npt.NDArray],
+) -> Vector:
+    """Return the mean of what a change makes of each column, a part of it at a time."""
+    n_rows, n_features = features.shape
+    at_once = max(1, BYTES_AT_ONCE // (8 * n_features))
+    sums = np.zeros(n_features)
+    for start in range(0, n_rows, at_once):
+        part = features[start : start + at_once]
+        sums += change(part).sum(axis=0, dtype=np.float64)
+    return sums / n_rows
 
 
 def _linear(coef: Vector, intercept: Vector) -> Linear:

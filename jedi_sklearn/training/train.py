@@ -14,6 +14,7 @@ from .._weights import Linear
 from .batches import Batches, TrainingRows
 from .history import history_frame
 from .losses import Objective
+from .matrix import StoredMatrix
 from .net import JointNet
 from .networks import (
     Dropout,
@@ -299,6 +300,8 @@ def _check_finite(net: JointNet) -> None:
 
 
 def _scaled(rows: TrainingRows, scaling: Scaling) -> TrainingRows:
+    if isinstance(rows.features, StoredMatrix):
+        return rows._replace(features=rows.features.changed(scaling.apply))
     return rows._replace(features=scaling.apply(rows.features))
 
 

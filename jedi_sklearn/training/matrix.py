@@ -1,0 +1,164 @@
+"""The features of all rows: in the memory of a device, or read batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Rows = npt.NDArray[np.intp]
+Features = npt.NDArray[np.float32]
+
+# What stores keep is read into memory up to this size, and else where it is needed.
+IN_MEMORY_BYTES = 2**28
+
+
+class StoredMatrix:
+    """The matrix of all rows, whose parts lie in stores and are read when needed.
+
+    Parameters
+    ----------
+    parts : sequence, one a dataset, of sequences of ndarray or StoredRows
+        The embedding of the dataset's rows by each expert, (n_rows, n_features).
+    orders : sequence of ndarray of int of shape (n_rows,)
+        For each dataset, which of its rows stands where.
+    change : callable, optional
+        What is done to rows when they are read, (n_rows, n_features) to the same.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of rows of all datasets, and of features of all experts.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Sequence[Any]],
+        orders: Sequence[Rows],
+        change: Callable[[Features], Features] | None = None,
+    ) -> None:
+        self._parts = parts
+        self._orders = orders
+        self._change = change
+        self._starts = np.cumsum([0, *map(len, orders)])
+        self._columns = np.cumsum([0, *(part.shape[1] for part in parts[0])])
+        self.shape = (int(self._starts[-1]), int(self._columns[-1]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, run: slice) -> Features:
+        return self.take(np.arange(len(self))[run])
+
+    def changed(self, change: Callable[[Features], Features]) -> Self:
+        """Return the matrix with something done to rows when they are read."""
+        return type(self)(self._parts, self._orders, change)
+
+    def take(self, rows: Rows) -> Features:
+        """Read rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+            In ascending order.
+
+        Returns
+        -------
+        features : ndarray of shape (n_rows, n_features), float32
+        """
+        taken = np.empty((len(rows), self.shape[1]), dtype=np.float32)
+        for places, part, in_part in self._of_datasets(rows):
+            for (first, last), embedding in zip(
+                pairwise(self._columns), part, strict=True
+            ):
+                taken[places, first:last] = _take(embedding, in_part)
+        return taken if self._change is None else self._change(taken)
+
+    def will_need(self, rows: Rows) -> None:
+        """Have rows read while something else is done.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+            In ascending order.
+        """
+        for _, part, in_part in self._of_datasets(rows):
+            for embedding in part:
+                if not isinstance(embedding, np.ndarray):
+                    embedding.will_need(in_part)
+
+    def _of_datasets(self, rows: Rows) -> Iterator[tuple[slice, Sequence[Any], Rows]]:
+        """Yield the places of each dataset's rows, its part, and the rows in that."""
+        borders = np.searchsorted(rows, self._starts)
+        for number, (first, last) in enumerate(pairwise(borders)):
+            if first < last:
+                in_part = self._orders[number][rows[first:last] - self._starts[number]]
+                yield slice(first, last), self._parts[number], in_part
+
+
+def _take(embedding: Any, rows: Rows) -> Features:
+    if isinstance(embedding, np.ndarray):
+        return embedding[rows]
+    taken: Features = embedding.take(rows)
+    return taken
+
+
+class Source(Protocol):
+    """Gives the features of a batch, on the device."""
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return rows by their numbers, on the CPU and in ascending order."""
+
+    def will_need(self, rows: Tensor) -> None:
+        """Hear which rows will be asked for next, in any order."""
+
+
+class Resident:
+    """All features, in the memory of a device.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_rows, n_features), float32
+    device : torch.device or str
+    """
+
+    def __init__(self, features: Features, device: torch.device | str) -> None:
+        self._features = torch.from_numpy(features).to(device)
+
+    def take(self, rows: Tensor) -> Tensor:
+        return self._features.index_select(0, rows.to(self._features.device))
+
+    def will_need(self, rows: Tensor) -> None:
+        pass  # They are here.
+
+
+class Streamed:
+    """Features that are read from a store for each batch.
+
+    Parameters
+    ----------
+    matrix : StoredMatrix
+    device : torch.device or str
+    """
+
+    def __init__(self, matrix: StoredMatrix, device: torch.device | str) -> None:
+        self._matrix = matrix
+        self._device = device
+
+    def take(self, rows: Tensor) -> Tensor:
+        return torch.from_numpy(self._matrix.take(rows.numpy())).to(self._device)
+
+    def will_need(self, rows: Tensor) -> None:
+        self._matrix.will_need(rows.sort().values.numpy())
+
+
+def source_of(features: Features | StoredMatrix, device: torch.device | str) -> Source:
+    """Return what gives the features of batches on a device."""
+    if isinstance(features, StoredMatrix):
+        return Streamed(features, device)
+    return Resident(features, device)
