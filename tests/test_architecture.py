@@ -78,7 +78,16 @@ ALLOWED: dict[str, set[str]] = {
         "embeddings._rows",
         "embeddings._store",
     },
-    "embeddings.__main__": {"embeddings"},
+    "embeddings.__main__": {
+        "embeddings",
+        "embeddings._export",
+        "embeddings._numbers",
+    },
+    "embeddings._export": {
+        "embeddings._files",
+        "embeddings._identity",
+        "embeddings._store",
+    },
     "embeddings._memory": {"embeddings._store"},
     "embeddings._store": {
         "_multidataset",

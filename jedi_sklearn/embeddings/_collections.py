@@ -6,19 +6,22 @@ a directory of shards for each dataset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote
 
 import numpy as np
+import numpy.typing as npt
 
 from ._files import alone, damaged, read_json, write_json
 from ._rows import MISSING, StoredRows
 from ._shards import finished_shards, read_manifest
 
 MANIFEST = "collection.json"
+
+Ids = npt.NDArray[np.bytes_]
 
 
 class Maker(NamedTuple):
@@ -71,6 +74,11 @@ def _as_file_name(name: str) -> str:
     return quoted
 
 
+def as_ids(ids: Sequence[str]) -> Ids:
+    """Return what tells samples apart as an array."""
+    return np.array(ids, dtype="S32")
+
+
 def dataset_of(directory: Path) -> str:
     """Return the dataset whose shards a directory has; a long name is cut short."""
     return unquote(directory.name)
@@ -106,16 +114,20 @@ class Index(NamedTuple):
     Attributes
     ----------
     shards : list of Path
-    places : dict of str to (int, int)
-        Of each sample's id the number of its shard, and of its row in that.
-    missing : dict of str to str
-        The ids of samples that could not be embedded, and why.
+    ids : ndarray of bytes of shape (n_samples,)
+        Of all samples that are here, sorted.
+    shard_of_sample, row : ndarray of int of shape (n_samples,)
+        The number of each sample's shard, and of its row in that.
+    missing : ndarray of bytes
+        The ids of samples that could not be embedded.
     n_features : int
     """
 
     shards: list[Path]
-    places: dict[str, tuple[int, int]]
-    missing: dict[str, str]
+    ids: Ids
+    shard_of_sample: npt.NDArray[np.intp]
+    row: npt.NDArray[np.intp]
+    missing: Ids
     n_features: int
 
     @classmethod
@@ -127,37 +139,47 @@ class Index(NamedTuple):
         DamagedError
             If one of them has changed.
         """
-        shards: list[Path] = []
-        places: dict[str, tuple[int, int]] = {}
-        missing: dict[str, str] = {}
-        n_features = 0
-        for shard in (s for c in collections for s in shards_of(c)):
+        shards = [shard for c in collections for shard in shards_of(c)]
+        # Millions of samples are little as arrays, and much as objects.
+        ids, missing, n_features = [as_ids([])], [as_ids([])], 0
+        for shard in shards:
             manifest = read_manifest(shard)
-            for row, sample_id in enumerate(manifest.ids):
-                places[sample_id] = len(shards), row
-            missing |= manifest.missing
-            shards.append(shard)
+            ids.append(as_ids(manifest.ids))
+            missing.append(as_ids(list(manifest.missing)))
             n_features = n_features or manifest.shape[1]
-        return cls(shards, places, missing, n_features)
+        sizes = [len(own) for own in ids[1:]]
+        everything = np.concatenate(ids)
+        order = np.argsort(everything, kind="stable")
+        return cls(
+            shards,
+            everything[order],
+            np.repeat(np.arange(len(shards)), sizes)[order],
+            np.concatenate([np.arange(0), *map(np.arange, sizes)])[order],
+            np.concatenate(missing),
+            n_features,
+        )
 
-    def lacks(self, sample_id: str, *, retry: bool) -> bool:
-        """Say whether a sample has to be embedded.
+    def lacks(self, ids: Ids, *, retry: bool) -> npt.NDArray[np.bool_]:
+        """Say which samples have to be embedded.
 
         Parameters
         ----------
-        sample_id : str
+        ids : ndarray of bytes of shape (n_samples,)
         retry : bool
-            Whether one that could not be embedded before has to be.
+            Whether those that could not be embedded before have to be.
         """
-        return sample_id not in self.places and (retry or sample_id not in self.missing)
+        lacking = ~np.isin(ids, self.ids)
+        return lacking if retry else lacking & ~np.isin(ids, self.missing)
 
-    def rows(self, ids: Iterable[str]) -> StoredRows:
+    def rows(self, ids: Ids) -> StoredRows:
         """Return rows by their ids; what is not here is missing."""
-        nowhere = (MISSING, 0)
-        found = [self.places.get(sample_id, nowhere) for sample_id in ids]
-        places = np.array(found, dtype=np.intp).reshape(-1, 2)
-        shard_of_row, row = places.T.copy()
-        return StoredRows(self.shards, shard_of_row, row, self.n_features)
+        if not len(self.ids):
+            nowhere = np.full(len(ids), MISSING)
+            return StoredRows(self.shards, nowhere, nowhere, self.n_features)
+        places = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
+        is_here = self.ids[places] == ids
+        shard_of_row = np.where(is_here, self.shard_of_sample[places], MISSING)
+        return StoredRows(self.shards, shard_of_row, self.row[places], self.n_features)
 
 
 def read_collection(collection: Path) -> dict[str, Any]:

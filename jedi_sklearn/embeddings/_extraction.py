@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._embed import embed
 from .._multidataset import Table, take_rows
-from ._collections import Index, Maker, dataset_directory, settle
+from ._collections import Ids, Index, Maker, dataset_directory, settle
 from ._files import alone
 from ._identity import combined, sample_names
 from ._numbers import Embedding
@@ -67,7 +67,7 @@ def plan(
     root: Path,
     maker: Maker,
     table: Table,
-    ids: Sequence[str],
+    ids: Ids,
     wanted: Rows,
     index: Index,
     settings: Settings,
@@ -83,7 +83,7 @@ def plan(
         Of the store.
     maker : Maker
     table : Table
-    ids : sequence of str
+    ids : ndarray of bytes of shape (n_rows,)
         Of all rows of the table.
     wanted : ndarray of int
         Those that are wanted now.
@@ -93,24 +93,21 @@ def plan(
     """
     retry = settings.on_error == "raise"
     collection = maker.directory(root)
-    lacking = [row for row in wanted if index.lacks(ids[row], retry=retry)]
-    for stretch in np.unique(np.array(lacking, dtype=np.intp) // settings.shard_rows):
+    lacks = index.lacks(ids, retry=retry)
+    for stretch in np.unique(wanted[lacks[wanted]] // settings.shard_rows):
         first = stretch * settings.shard_rows
-        last = min(first + settings.shard_rows, table.n_rows)
+        lacking = first + np.flatnonzero(lacks[first : first + settings.shard_rows])
         # The same sample twice is one.
-        chosen: dict[str, int] = {}
-        for row in range(first, last):
-            if index.lacks(ids[row], retry=retry):
-                chosen.setdefault(ids[row], row)
-        rows = np.array(list(chosen.values()))
-        name = f"{first:08d}-{combined(chosen)[:16]}.npy"
+        rows = lacking[np.sort(np.unique(ids[lacking], return_index=True)[1])]
+        own = ids[rows].astype(str).tolist()
+        name = f"{first:08d}-{combined(own)[:16]}.npy"
         yield Work(
             maker,
             collection,
             dataset_directory(collection, table.name) / name,
             table.name,
             rows,
-            list(chosen),
+            own,
             settings,
         )
 
@@ -195,7 +192,7 @@ def _named(work: Work, number: int, sample: Any, error: Exception) -> ValueError
     if names is not None:
         text += f", {names[0]!r},"
     return ValueError(
-        f"{text} cannot be embedded: {type(error.__cause__ or error).__name__}: {error}"
-        " Repair it or leave it out; EmbeddingStore(path, on_error='skip') marks such "
+        f"{text} cannot be embedded ({type(error.__cause__ or error).__name__}: "
+        f"{error}). Repair it or leave it out; a store with on_error='skip' marks such "
         "rows as missing. What is finished stays good."
     )

@@ -20,8 +20,10 @@ from .._expert import Encoding, split_expert
 from .._multidataset import Part, Table, as_multidataset, take_rows
 from ._checks import check_shard, problem_with
 from ._collections import (
+    Ids,
     Index,
     Maker,
+    as_ids,
     collections_in,
     dataset_of,
     names_in,
@@ -190,7 +192,7 @@ class EmbeddingStore:
             with named_errors(f"Expert {expert.name!r} is not fitted"):
                 check_is_fitted(expert.estimator)
         features = [maker_of_features(expert) for expert in split]
-        ids = [sample_ids(table.values) for table, _ in parts]
+        ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
         self._warn_of_changed_experts(features)
         self._warn_of_changed_samples(features, parts, ids)
         fill = partial(self._fill, ids=ids, n_jobs=n_jobs, verbose=verbose)
@@ -236,11 +238,11 @@ class EmbeddingStore:
             If an encoder or a sample cannot be told apart from others.
         """
         makers = [maker_of_features(encoding) for encoding in encoders]
-        ids = [sample_ids(table.values) for table, _ in parts]
+        ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
         models = [encoding.encoder for encoding in encoders]
         indices = self._fill(makers, models, parts, ids, n_jobs, verbose)
         return [
-            [index.rows(own[row] for row in rows) for index in indices]
+            [index.rows(own[rows]) for index in indices]
             for (_, rows), own in zip(parts, ids, strict=True)
         ]
 
@@ -357,7 +359,7 @@ class EmbeddingStore:
         makers: Sequence[Maker],
         encoders: Sequence[Any],
         parts: Sequence[Part],
-        ids: Sequence[Sequence[str]],
+        ids: Sequence[Ids],
         n_jobs: int | None,
         verbose: int,
     ) -> list[Index]:
@@ -420,10 +422,10 @@ class EmbeddingStore:
                 "now: it was never run, or its parameters or weights have changed."
             )
         index = self._index(maker)
-        ids = sample_ids(samples)
-        new = [n for n, own in enumerate(ids) if index.lacks(own, retry=False)]
-        if new:
-            names = sample_names(take_rows(samples, np.array(new[:1])))
+        ids = as_ids(sample_ids(samples))
+        new = np.flatnonzero(index.lacks(ids, retry=False))
+        if len(new):
+            names = sample_names(take_rows(samples, new[:1]))
             first = f"row {new[0]}" if names is None else f"{names[0]!r}"
             raise ValueError(
                 f"{self.path} has no {maker.kind} by expert {maker.expert!r} of "
@@ -451,18 +453,19 @@ class EmbeddingStore:
         self,
         makers: Sequence[Maker],
         parts: Sequence[Part],
-        ids: Sequence[Sequence[str]],
+        ids: Sequence[Ids],
     ) -> None:
         stored = {
-            name: own
+            pair
             for maker in makers
             for collection in maker.directories(self.path)
-            for name, own in names_in(collection)
+            for pair in names_in(collection)
         }
+        stored_names = {name for name, _ in stored}
         for (table, _), own in zip(parts, ids, strict=True):
             names = sample_names(table.values) if stored else None
-            pairs = zip(names or [], own, strict=False)
-            changed = [name for name, i in pairs if stored.get(name, i) != i]
+            pairs = [] if names is None else zip(names, own.astype(str), strict=True)
+            changed = [p[0] for p in pairs if p[0] in stored_names and p not in stored]
             if changed:
                 warnings.warn(
                     f"{len(changed)} files of dataset {table.name!r} have changed "
