@@ -13,6 +13,7 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._device import available_device
 from ._embedding import embed_datasets, embed_parts, missing_rows
 from ._expert import Expert
 from ._experts import (
@@ -647,11 +648,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
 
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""
-        from . import training  # torch is imported by fit, not before
-
         params = self.get_params(deep=False)
         check_parameters(params)
-        training.available_device(self.device)
+        available_device(self.device)
         losses_of(params)
         as_store(self.memory)
 

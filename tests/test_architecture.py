@@ -20,6 +20,7 @@ PACKAGE = "jedi_sklearn"
 
 # Modules that import nothing of the package, so that any other may import them.
 LEAVES = {
+    "_device",
     "_embed",
     "_expert",
     "_labels",
@@ -175,7 +176,7 @@ ALLOWED: dict[str, set[str]] = {
 
 # torch is slow to import and a loaded student does not need it. Only these rooms may
 # use it, and the others import the room that always does inside functions alone.
-TORCH_ROOMS = {"encoders", "training"}
+TORCH_ROOMS = {"_device", "encoders", "training"}
 LAZY_ROOMS = {"training"}
 TORCH = {"skorch", "torch"}
 

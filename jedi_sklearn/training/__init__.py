@@ -14,7 +14,6 @@ from .scoring import Validation
 from .train import (
     Optimisation,
     Trained,
-    available_device,
     train,
 )
 
@@ -28,7 +27,6 @@ __all__ = [
     "Weights",
     "Wiring",
     "alternating",
-    "available_device",
     "classification_loss",
     "distillation_loss",
     "distillation_sources",

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from skorch.callbacks import LRScheduler
 
+from .._device import available_device
 from .._weights import Linear
 from .batches import Batches, TrainingRows
 from .history import history_frame
@@ -303,24 +304,3 @@ def _scaled(rows: TrainingRows, scaling: Scaling) -> TrainingRows:
     if isinstance(rows.features, StoredMatrix):
         return rows._replace(features=rows.features.changed(scaling.apply))
     return rows._replace(features=scaling.apply(rows.features))
-
-
-def available_device(device: str) -> str:
-    """Return the device that "auto" stands for, any other as it is.
-
-    Raises
-    ------
-    ValueError
-        If torch does not know the device or cannot reach it.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-        torch.Generator(device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(
-            f"Invalid parameter value: device={device!r}. Valid values are 'auto' and "
-            f"the devices of this machine's torch, such as 'cpu' ({error})."
-        ) from error
-    return device

@@ -1,0 +1,26 @@
+"""The devices of torch."""
+
+from __future__ import annotations
+
+
+def available_device(device: str) -> str:
+    """Return the device that "auto" stands for, any other as it is.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device or cannot reach it.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+        torch.Generator(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"Invalid parameter value: device={device!r}. Valid values are 'auto' and "
+            f"the devices of this machine's torch, such as 'cpu' ({error})."
+        ) from error
+    return device
