@@ -149,16 +149,22 @@ def bench_throughput(
 def bench_memory(n_rows: int, path: Path) -> dict[str, float]:
     """Train from a large store in a process of which nothing else is asked."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
+    with context.Pool(1, maxtasksperchild=1) as pool:
+        pool.apply(fill, (n_rows, path))
         return pool.apply(train_watched, (n_rows, path))
+
+
+def fill(n_rows: int, path: Path) -> None:
+    experts, X, _ = make_problem(n_rows)
+    EmbeddingStore(path, dtype="float16").extract(experts, X)
 
 
 def train_watched(n_rows: int, path: Path) -> dict[str, float]:
     torch.set_num_threads(N_THREADS)
     problem = make_problem(n_rows)
-    store = EmbeddingStore(path, dtype="float16")
+    store = EmbeddingStore(path)
     before = anonymous_bytes()
-    watch = train(problem, store, max_epochs=1, **SMALL_NETWORK)
+    watch = train(problem, store, max_epochs=1, adjustment_units=16)
     size = int(store.info()["n_bytes"].sum())
     return {
         "store_bytes": size,
@@ -172,7 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the benchmarks and print what they found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_store")
     parser.add_argument("--rows", type=int, default=8000, help="of the throughput")
-    parser.add_argument("--large-rows", type=int, default=200_000, help="of the memory")
+    parser.add_argument("--large-rows", type=int, default=280_000, help="of the memory")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="for stores; by default a new one")

@@ -74,7 +74,17 @@ def split_expert(name: str, estimator: Any) -> Expert:
 
 
 def is_frozen(estimator: Any) -> bool:
-    """Say whether an estimator is used as it is, or consists of such alone."""
+    """Say whether an estimator is used as it is, or consists of such alone.
+
+    What learns nothing from data is, whether it is marked so or not; but what changes
+    nothing is not worth keeping.
+    """
     if isinstance(estimator, Pipeline):
         return all(is_frozen(step) for _, step in estimator.steps)
-    return isinstance(estimator, FrozenEstimator)
+    if isinstance(estimator, FrozenEstimator):
+        return True
+    if isinstance(estimator, FunctionTransformer) and estimator.func is None:
+        return False
+    is_class = isinstance(estimator, type)
+    tags = None if is_class else getattr(estimator, "__sklearn_tags__", None)
+    return tags is not None and not tags().requires_fit
