@@ -181,7 +181,7 @@ LAZY_ROOMS = {"training"}
 TORCH = {"skorch", "torch"}
 
 # What a user may install along.
-EXTRAS = ("plot", "store")
+EXTRAS = ("plot", "store", "transformers")
 
 # These replace torch's CPU build by one for CUDA, or fail beside it.
 FORBIDDEN = {"pytorchvideo", "timm", "torchvision"}

@@ -1,0 +1,324 @@
+"""Models of the transformers library as encoders of texts and images."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._torch import TorchEncoder
+
+# What tells transformers where files are; the rest is for the model alone.
+_HUB = {
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "proxies",
+    "revision",
+    "subfolder",
+    "token",
+}
+
+
+def from_pretrained(
+    folder_or_name: str | os.PathLike[str],
+    *,
+    batch_size: int = 64,
+    device: str = "auto",
+    autocast: str | None = None,
+    n_workers: int = 0,
+    **kwargs: Any,
+) -> TorchEncoder:
+    """Make an encoder of a pretrained model of the transformers library.
+
+    A text becomes the mean of its tokens, or what the folder says about pooling in
+    sentence-transformers' files. An image becomes the model's ``pooler_output``;
+    where there is none, its first token, or the mean over space for a model
+    without tokens. Texts are cut, and images prepared, as the folder says.
+
+    Parameters
+    ----------
+    folder_or_name : str or path
+        A folder with a model, or the name of one on huggingface.co. Its weights
+        must be safetensors: other formats can hold code. Code that comes with a
+        model is never run.
+    batch_size, device, autocast, n_workers
+        See `TorchEncoder`.
+    **kwargs
+        Passed on to ``from_pretrained`` of transformers, such as revision, token
+        and local_files_only.
+
+    Returns
+    -------
+    encoder : TorchEncoder
+        Its samples are str, if the model is one of texts; if it is one of images,
+        paths of image files and uint8 arrays of shape (height, width, 3), RGB.
+
+    Raises
+    ------
+    ImportError
+        If transformers is not installed, or pillow for images.
+    OSError
+        If there is no such model, or no safetensors.
+    ValueError
+        If the model is neither one of texts nor one of images, or the folder lacks
+        weights or asks for a step that is not known here.
+
+    Examples
+    --------
+    This one downloads a model of 90 MB.
+
+    >>> from jedi_sklearn.encoders import from_pretrained
+    >>> name = "sentence-transformers/all-MiniLM-L6-v2"
+    >>> encoder = from_pretrained(name)  # doctest: +SKIP
+    >>> encoder.transform(["A cat.", "A kitten."]).shape  # doctest: +SKIP
+    (2, 384)
+    """
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "from_pretrained needs transformers: "
+            'pip install "jedi_sklearn[transformers]"'
+        ) from error
+    from ._pretrained_modules import ImageModel, TextModel
+
+    if kwargs.pop("trust_remote_code", False):
+        raise ValueError(
+            "Invalid parameter value: trust_remote_code=True. Code that comes with a "
+            "model is never run; valid values are False."
+        )
+    model = _load_model(folder_or_name, kwargs)
+    files = _Files(folder_or_name, {k: kwargs[k] for k in _HUB & set(kwargs)})
+    module: TextModel | ImageModel
+    dataset: TextSamples | ImageSamples
+    kind = _kind_of(model, folder_or_name)
+    if kind == "image":
+        module, dataset = ImageModel(model), _image_samples(files)
+    else:
+        module = TextModel(model, *_pooling(files))
+        dataset = _text_samples(files, model.config)
+    return TorchEncoder(
+        module,
+        layer="",
+        batch_size=batch_size,
+        device=device,
+        autocast=autocast,
+        n_workers=n_workers,
+        dataset=dataset,
+    )
+
+
+class TextSamples:
+    """Makes a dataset of texts, which are tokenised a batch at a time.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    max_length : int or None
+        Number of tokens after which a text is cut.
+    lower : bool
+        Whether texts are in small letters for the model.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int | None, lower: bool) -> None:
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.lower = lower
+        # A tokenizer keeps the settings of its first call, and changes them not
+        # again: threads that share it would find it busy otherwise.
+        self.collate(["one", "and another"])
+
+    def __call__(self, samples: Any) -> _Texts:
+        """Return the dataset of some samples."""
+        return _Texts(samples, self)
+
+    def collate(self, texts: list[str]) -> dict[str, Any]:
+        """Return texts as the tensors that the model takes."""
+        if self.lower:
+            texts = [text.lower() for text in texts]
+        tokens = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=self.max_length is not None,
+            max_length=self.max_length,
+            return_tensors="pt",
+        )
+        return dict(tokens)
+
+
+class ImageSamples:
+    """Makes a dataset of images, which are prepared as the model wants them.
+
+    Parameters
+    ----------
+    processor : transformers.BaseImageProcessor
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    def __call__(self, samples: Any) -> _Images:
+        """Return the dataset of some samples."""
+        return _Images(samples, self.processor)
+
+
+class _Texts:
+    def __init__(self, samples: Any, settings: TextSamples) -> None:
+        self.samples = _by_position(samples)
+        self.collate_fn = settings.collate
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> str:
+        text = self.samples[number]
+        if not isinstance(text, str):
+            raise ValueError(
+                f"The sample {text!r} is of type {type(text).__name__}; the samples of "
+                "a model of texts are str."
+            )
+        return str(text)
+
+
+class _Images:
+    def __init__(self, samples: Any, processor: Any) -> None:
+        self.samples = _by_position(samples)
+        self.processor = processor
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Any:
+        image = _read_image(self.samples[number])
+        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+
+def _by_position(samples: Any) -> Any:
+    return samples.to_numpy() if hasattr(samples, "iloc") else samples
+
+
+def _read_image(sample: Any) -> Any:
+    """Return a sample as a PIL image in RGB, upright."""
+    from PIL import Image, ImageOps
+
+    if isinstance(sample, str | os.PathLike):
+        with Image.open(sample) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    found = type(sample).__name__
+    if isinstance(sample, np.ndarray):
+        if sample.dtype == np.uint8 and sample.shape[2:] == (3,):
+            return Image.fromarray(np.ascontiguousarray(sample))
+        found = f"{sample.dtype} array of shape {sample.shape}"
+    raise ValueError(
+        f"The sample is of type {found}; the samples of a model of images are paths of "
+        "image files and uint8 arrays of shape (height, width, 3)."
+    )
+
+
+class _Files(NamedTuple):
+    """The files of a model, here or on the hub."""
+
+    name: str | os.PathLike[str]
+    hub: dict[str, Any]
+
+    def read(self, path: str) -> Any:
+        """Return the content of a JSON file, None where there is none."""
+        from transformers.utils.hub import cached_file
+
+        found = cached_file(
+            self.name, path, _raise_exceptions_for_missing_entries=False, **self.hub
+        )
+        return None if found is None else json.loads(Path(found).read_text("utf-8"))
+
+
+def _load_model(name: str | os.PathLike[str], kwargs: dict[str, Any]) -> Any:
+    """Return a model all of whose weights come from its files."""
+    import torch
+    from transformers import AutoModel
+
+    safe = {"trust_remote_code": False, "use_safetensors": True}
+    # Weights that are not in the files are drawn from the global random state.
+    with torch.random.fork_rng(devices=[]):
+        model, report = AutoModel.from_pretrained(
+            name, output_loading_info=True, **(kwargs | safe)
+        )
+    missing = sorted(report["missing_keys"])
+    lacking = [key for key in missing if not key.startswith("pooler.")]
+    if lacking:
+        raise ValueError(
+            f"The model {str(name)!r} lacks {len(lacking)} of its weights "
+            f"({lacking[0]!r} is the first), which would be random."
+        )
+    if missing:  # A checkpoint with a head of its own has no pooler.
+        model.pooler = None
+    return model
+
+
+def _kind_of(model: Any, name: str | os.PathLike[str]) -> str:
+    config = model.config
+    kind = {"pixel_values": "image", "input_ids": "text"}.get(model.main_input_name)
+    joint = hasattr(config, "text_config") and hasattr(config, "vision_config")
+    if kind is None or joint or getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"The model {str(name)!r} is of type {config.model_type!r}; it must be an "
+            "encoder of texts or one of images, such as 'bert' or 'vit'."
+        )
+    return kind
+
+
+def _image_samples(files: _Files) -> ImageSamples:
+    from transformers import AutoImageProcessor
+
+    # The other backend needs torchvision, and rounds in another way.
+    processor = AutoImageProcessor.from_pretrained(
+        files.name, backend="pil", trust_remote_code=False, **files.hub
+    )
+    return ImageSamples(processor)
+
+
+def _text_samples(files: _Files, config: Any) -> TextSamples:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        files.name, trust_remote_code=False, **files.hub
+    )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    settings = files.read("sentence_bert_config.json") or {}
+    longest = settings.get("max_seq_length")
+    if longest is None:
+        positions = getattr(config, "max_position_embeddings", None)
+        longest = min(tokenizer.model_max_length, positions or np.inf)
+    max_length = None if longest > 1e9 else int(longest)
+    return TextSamples(tokenizer, max_length, bool(settings.get("do_lower_case")))
+
+
+def _pooling(files: _Files) -> tuple[str, bool]:
+    """Return how tokens become a text, and whether its length is made 1."""
+    steps = files.read("modules.json") or []
+    kinds = [step["type"].rpartition(".")[2] for step in steps]
+    for kind in kinds:
+        if kind not in ("Transformer", "Pooling", "Normalize"):
+            raise ValueError(
+                f"The modules.json of {str(files.name)!r} has a step {kind!r}; known "
+                "are Transformer, Pooling and Normalize."
+            )
+    settings = files.read("1_Pooling/config.json") or {"pooling_mode": "mean"}
+    known = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+    modes = [
+        key.removeprefix("pooling_mode_")
+        for key, value in settings.items()
+        if key.startswith("pooling_mode_") and value is True
+    ]
+    modes = [known.get(mode, mode) for mode in modes]
+    mode = settings.get("pooling_mode", modes[0] if len(modes) == 1 else modes)
+    if mode not in known.values():
+        raise ValueError(
+            f"The 1_Pooling/config.json of {str(files.name)!r} asks for pooling "
+            f"{mode!r}; known is one of 'cls', 'mean' and 'max'."
+        )
+    return mode, "Normalize" in kinds

@@ -1,0 +1,661 @@
+"""Any torch module as a frozen encoder."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock, get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+
+from .._device import available_device
+from .._validation import Accepted, integer, one_of
+
+if TYPE_CHECKING:
+    import torch
+
+# Threads that share an encoder share its copy on the device, too.
+_COPYING = Lock()
+
+_ACCEPTED = {
+    "layer": Accepted(lambda v: v is None or isinstance(v, str), "names and None"),
+    "batch_size": integer(1),
+    "autocast": one_of(None, "bfloat16", "float16"),
+    "n_workers": integer(0),
+    "dataset": Accepted(lambda v: v is None or callable(v), "callables and None"),
+}
+
+
+class TorchEncoder(TransformerMixin, BaseEstimator):
+    """Any ``torch.nn.Module`` as a frozen transformer: what it computes, by row.
+
+    Nothing is trained: `transform` runs the module in evaluation mode, without
+    gradients, and returns what enters its last linear layer, or any other layer.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        It stays on its device and is put into evaluation mode.
+    layer : str or None, default=None
+        Whose input the embedding is: the name of a submodule, as in
+        ``module.named_modules()``; None stands for the last ``torch.nn.Linear``
+        that runs. With "", the embedding is what the module itself returns.
+    batch_size : int, default=64
+        Number of rows that go through the module at once. Where the memory of the
+        device is too small for it, half as many go on, with a warning.
+    device : str, default="auto"
+        Where the module runs, like "cpu" or "cuda:1". "auto" is the module's own
+        device if that is not the CPU, else CUDA where there is one. A module that
+        lives elsewhere is copied there. The copy is made again when the module's
+        weights have changed, other than through ``.data``.
+    autocast : {None, "bfloat16", "float16"}, default=None
+        Type of the numbers that ``torch.autocast`` computes with: faster on most
+        GPUs, and less exact.
+    n_workers : int, default=0
+        Number of processes that load samples; 0 loads them in this one. Arrays and
+        tensors need no loading.
+    dataset : callable or None, default=None
+        Takes the samples, such as a list of paths, and returns a map-style
+        ``torch.utils.data.Dataset`` of the same length, which loads them a batch at
+        a time. Batches are put together by ``default_collate``, or by the
+        ``collate_fn`` of the dataset where it has one. A class or function of a
+        module, so that it can be pickled.
+
+    Notes
+    -----
+    A tensor goes through the module as ``module(batch)``, a tuple or a list as
+    ``module(*batch)``, a mapping as ``module(**batch)``. Numbers of float64 become
+    float32; other types stay.
+
+    Several threads may share an encoder. A pickle of it holds the weights on the
+    CPU, so that it loads where there is no GPU; the classes of the module must be
+    importable there.
+
+    The layers inside a ``torch.nn.TransformerEncoderLayer`` may not run one by one,
+    as torch fuses them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from jedi_sklearn.encoders import TorchEncoder
+    >>> module = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(1, 4, kernel_size=3),
+    ...     torch.nn.AdaptiveAvgPool2d(1),
+    ...     torch.nn.Flatten(),
+    ...     torch.nn.Linear(4, 10),
+    ... )
+    >>> images = np.random.default_rng(0).normal(size=(5, 1, 8, 8))
+    >>> TorchEncoder(module).transform(images).shape  # what enters the Linear
+    (5, 4)
+    >>> TorchEncoder(module, layer="").transform(images).shape
+    (5, 10)
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        *,
+        layer: str | None = None,
+        batch_size: int = 64,
+        device: str = "auto",
+        autocast: str | None = None,
+        n_workers: int = 0,
+        dataset: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.module = module
+        self.layer = layer
+        self.batch_size = batch_size
+        self.device = device
+        self.autocast = autocast
+        self.n_workers = n_workers
+        self.dataset = dataset
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Do nothing: the module is trained already.
+
+        Parameters
+        ----------
+        X, y : ignored
+
+        Returns
+        -------
+        self : TorchEncoder
+        """
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float32]:
+        """Run the module.
+
+        Parameters
+        ----------
+        X : row-indexable of length n_samples
+            An array, a sparse matrix, a tensor or a DataFrame, whose rows are the
+            samples; or a list of samples: of lists of numbers, of arrays or
+            tensors of one shape, or of tuples or dicts of these. With a `dataset`,
+            whatever it takes.
+
+        Returns
+        -------
+        embedding : ndarray of shape (n_samples, n_features), float32
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, there are no samples, the layer is
+            unknown or does not run, or what enters it has not one row of features
+            for each sample.
+        MemoryError
+            If the memory of the device is too small for a single sample.
+        """
+        self._check_parameters()
+        device = _device_for(self.module, self.device)
+        if self.autocast == "float16" and device.type == "cpu":
+            raise ValueError(
+                "Invalid parameter value: autocast='float16' on a CPU, where it is "
+                "about a hundred times slower. Valid values there are 'bfloat16' and "
+                "None."
+            )
+        module = self._module_on(device).eval()
+        n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        if n_samples == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={getattr(X, 'shape', (0,))}) "
+                f"while a minimum of 1 is required by {type(self).__name__}."
+            )
+        done, embedding = 0, None
+        for rows in self._embedded(module, device, X, n_samples):
+            if embedding is None:
+                embedding = np.empty((n_samples, rows.shape[1]), dtype=np.float32)
+            if rows.shape[1] != embedding.shape[1]:
+                raise ValueError(
+                    f"{_title(self.layer)} has {rows.shape[1]} features for sample "
+                    f"{done} but {embedding.shape[1]} for sample 0; an embedding must "
+                    "have one width."
+                )
+            embedding[done : done + len(rows)] = rows
+            done += len(rows)
+        assert embedding is not None
+        return embedding
+
+    def fingerprint(self) -> Any:
+        """Return all that decides what the encoder makes of a row.
+
+        An ``EmbeddingStore`` knows encoders by it. How many rows go at once, where
+        and by how many processes is left out, so that embeddings serve on every
+        machine.
+
+        Returns
+        -------
+        fingerprint : object
+            What can be pickled and hashed by content.
+        """
+        return self.module.eval(), self.layer, self.autocast, self.dataset
+
+    def _check_parameters(self) -> None:
+        import torch
+
+        is_module = Accepted(
+            lambda v: isinstance(v, torch.nn.Module), "instances of torch.nn.Module"
+        )
+        for name, accepted in {"module": is_module, **_ACCEPTED}.items():
+            value = getattr(self, name)
+            if not accepted.holds(value):
+                raise ValueError(
+                    f"Invalid parameter value: {name}={value!r}. Valid values are "
+                    f"{accepted.text}."
+                )
+        find_layer(self.module, self.layer or "")
+
+    def _module_on(self, device: torch.device) -> torch.nn.Module:
+        """Return the module, or a copy of it where it lives on another device."""
+        tensors = _tensors(self.module)
+        if all(tensor.device == device for tensor in tensors):
+            return self.module
+        # A tensor counts how often it was changed, unless it was made for inference.
+        versions = [None if t.is_inference() else t._version for t in tensors]
+        with _COPYING:
+            kept = getattr(self, "_copied", None)
+            if (
+                kept is None
+                or kept.original is not self.module
+                or kept.device != device
+                or kept.versions != versions
+                or any(a is not b for a, b in zip(kept.tensors, tensors, strict=True))
+            ):
+                module = copy.deepcopy(self.module).to(device)
+                kept = _Copied(self.module, device, tensors, versions, module)
+                self._copied = kept
+            return kept.module
+
+    def _embedded(
+        self, module: torch.nn.Module, device: torch.device, X: Any, n_samples: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the embeddings of all samples in order, a part at a time."""
+        batches = load_batches(
+            X, n_samples, self.batch_size, self.dataset, self.n_workers
+        )
+        size, first = self.batch_size, True
+        for batch, n_rows in batches:
+            start = 0
+            while start < n_rows:
+                n_part = min(size, n_rows - start)
+                part = batch
+                if n_part < n_rows:
+                    part = _take(batch, slice(start, start + n_part), n_rows)
+                rows = self._try_part(module, device, part, n_part, first)
+                if rows is None:
+                    size = _halved(n_part)
+                    continue
+                yield rows
+                start, first = start + n_part, False
+
+    def _try_part(
+        self,
+        module: torch.nn.Module,
+        device: torch.device,
+        part: Any,
+        n_rows: int,
+        first: bool,
+    ) -> npt.NDArray[np.float32] | None:
+        """Return the embedding of a few rows, None where they need too much memory."""
+        import torch
+
+        dtype = None if self.autocast is None else getattr(torch, self.autocast)
+        autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
+        try:
+            with torch.no_grad(), autocast:
+                found, output = run_module(module, self.layer, _moved(part, device))
+                embedding = as_matrix(found, self.layer, n_rows)
+                if first:
+                    self._check_output(module, embedding, output)
+            return embedding.float().cpu().numpy()
+        except torch.cuda.OutOfMemoryError as error:
+            if n_rows == 1:
+                raise MemoryError(
+                    f"The memory of device {str(device)!r} is too small for a batch of "
+                    "one sample."
+                ) from error
+            return None
+
+    def _check_output(
+        self, module: torch.nn.Module, embedding: torch.Tensor, output: Any
+    ) -> None:
+        """Raise ValueError where the first embedding of a transform is not right."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_copied", None)
+        if any(tensor.device.type != "cpu" for tensor in _tensors(self.module)):
+            state["module"] = copy.deepcopy(self.module).cpu()
+        return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class _Copied(NamedTuple):
+    """A copy of a module on another device, and what it was made of."""
+
+    original: torch.nn.Module
+    device: torch.device
+    tensors: list[torch.Tensor]
+    versions: list[int | None]
+    module: torch.nn.Module
+
+
+def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _device_for(module: torch.nn.Module, device: str) -> torch.device:
+    import torch
+
+    elsewhere = [t.device for t in _tensors(module) if t.device.type != "cpu"]
+    if device == "auto" and elsewhere:
+        return elsewhere[0]
+    # "cuda" becomes "cuda:0", as tensors call it.
+    return torch.empty(0, device=available_device(device)).device
+
+
+def _halved(n_rows: int) -> int:
+    import torch
+
+    if torch.cuda.is_available():
+        # What is cached in pieces too small may be enough as a whole.
+        torch.cuda.empty_cache()
+    warnings.warn(
+        f"The memory of the device is too small for a batch of {n_rows} samples; going "
+        f"on with batch_size={n_rows // 2} instead of {n_rows}.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return n_rows // 2
+
+
+def find_layer(module: torch.nn.Module, layer: str) -> torch.nn.Module:
+    """Return a submodule by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    layers = dict(module.named_modules(remove_duplicate=False))
+    if layer in layers:
+        return layers[layer]
+    names = [name for name in layers if name]
+    close = difflib.get_close_matches(layer, names, n=5)
+    ordered = [*close, *(name for name in names if name not in close)]
+    listed = ", ".join(map(repr, ordered[:30]))
+    more = f" and {len(names) - 30} more" if len(names) > 30 else ""
+    raise ValueError(
+        f"Invalid parameter value: layer={layer!r}. Valid values are None, '' and the "
+        f"names of the module's submodules: {listed}{more}."
+    )
+
+
+def run_module(
+    module: torch.nn.Module, layer: str | None, batch: Any
+) -> tuple[Any, Any]:
+    """Run a module on a batch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    layer : str or None
+        See `TorchEncoder`.
+    batch : tensor, or tuple, list or mapping of these
+
+    Returns
+    -------
+    found : object
+        The first input of the layer, or the output where the layer is "".
+    output : object
+        What the module returns.
+
+    Raises
+    ------
+    ValueError
+        If the layer did not run.
+    """
+    import torch
+
+    if layer == "":
+        output = _call(module, batch)
+        return output, output
+    wanted = None if layer is None else find_layer(module, layer)
+    with _recorded(torch.nn.Linear if wanted is None else wanted) as inputs:
+        output = _call(module, batch)
+    if not inputs:
+        what = "no Linear ran" if layer is None else f"layer {layer!r} did not run"
+        raise ValueError(
+            f"In the module {type(module).__name__} {what}; name a layer that does, or "
+            "'' for what the module returns."
+        )
+    return inputs[0], output
+
+
+def _call(module: torch.nn.Module, batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return module(**batch)
+    if isinstance(batch, tuple | list):
+        return module(*batch)
+    return module(batch)
+
+
+@contextmanager
+def _recorded(wanted: Any) -> Iterator[list[Any]]:
+    """Record the last input of a module, or of all of a type, in this thread.
+
+    The hooks are torch's global ones: a hook of the module would be seen by other
+    threads, which may just be running, copying or pickling it.
+    """
+    from torch.nn.modules.module import (
+        register_module_forward_hook,
+        register_module_forward_pre_hook,
+    )
+
+    thread, by_type = get_ident(), isinstance(wanted, type)
+    inputs: list[Any] = []
+
+    def is_meant(module: Any) -> bool:
+        if get_ident() != thread:
+            return False
+        return isinstance(module, wanted) if by_type else module is wanted
+
+    def before(module: Any, args: Any) -> None:
+        if args and is_meant(module):
+            # Some layers change their input in place; a Linear does not.
+            copied = not by_type and hasattr(args[0], "clone")
+            inputs[:] = [args[0].clone() if copied else args[0]]
+
+    def after(module: Any, args: Any, *kwargs_and_output: Any) -> None:
+        # The only kind of global hook that is told of keywords.
+        if not args and is_meant(module):
+            inputs[:] = list(kwargs_and_output[0].values())[:1]
+
+    handles = [
+        register_module_forward_pre_hook(before),
+        register_module_forward_hook(after, with_kwargs=True),
+    ]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _title(layer: str | None) -> str:
+    if layer == "":
+        return "What the module returns"
+    return f"What enters {'the last Linear' if layer is None else f'layer {layer!r}'}"
+
+
+def as_matrix(found: Any, layer: str | None, n_rows: int) -> torch.Tensor:
+    """Return what was found at a layer with one row of features for each sample.
+
+    Parameters
+    ----------
+    found : object
+    layer : str or None
+        For messages.
+    n_rows : int
+
+    Returns
+    -------
+    matrix : tensor of shape (n_rows, n_features)
+
+    Raises
+    ------
+    ValueError
+        If it is no tensor, or not of that shape, axes of length 1 aside.
+    """
+    import torch
+
+    if not isinstance(found, torch.Tensor):
+        raise ValueError(
+            f"{_title(layer)} is {type(found).__name__}, not a tensor; name a layer "
+            "that takes the embedding."
+        )
+    shape = tuple(found.shape)
+    while found.ndim > 2 and 1 in found.shape[1:]:
+        found = found.squeeze(1 + list(found.shape[1:]).index(1))
+    if found.ndim != 2:
+        raise ValueError(
+            f"{_title(layer)} has shape {shape}; an embedding has shape (n_samples, "
+            "n_features). Name a layer that comes after pooling."
+        )
+    if found.shape[0] != n_rows:
+        raise ValueError(
+            f"{_title(layer)} has shape {shape} for a batch of {n_rows} samples; it "
+            "must have one row for each."
+        )
+    return found
+
+
+def load_batches(
+    X: Any,
+    n_samples: int,
+    batch_size: int,
+    dataset: Callable[[Any], Any] | None,
+    n_workers: int,
+) -> Iterator[tuple[Any, int]]:
+    """Load samples a batch at a time.
+
+    Parameters
+    ----------
+    X, batch_size, dataset, n_workers
+        See `TorchEncoder`.
+    n_samples : int
+
+    Yields
+    ------
+    batch : tensor, or tuple, list or mapping of these
+    n_rows : int
+        Number of samples in it.
+
+    Raises
+    ------
+    ValueError
+        If the samples need a dataset, or the dataset has not one for each.
+    """
+    starts = range(0, n_samples, batch_size)
+    loaded = X if dataset is not None else _without_dataset(X)
+    if dataset is None and hasattr(loaded, "shape"):
+        batches = (_tensor(loaded[start : start + batch_size]) for start in starts)
+    else:
+        if dataset is not None:
+            loaded = _checked(dataset(X), n_samples)
+        batches = iter(_loader(loaded, X, batch_size, n_workers))
+    for start in starts:
+        yield next(batches), min(batch_size, n_samples - start)
+
+
+def _without_dataset(X: Any) -> Any:
+    """Return rows as an array, a sparse matrix or a tensor, or a list of samples."""
+    if hasattr(X, "iloc"):
+        X = X.to_numpy()
+    if hasattr(X, "tocsr"):
+        return X.tocsr()
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OUST":
+        X = X.tolist() if X.ndim == 1 else X.astype(np.float32)
+    if hasattr(X, "shape"):
+        return X
+    first = X[0]
+    if isinstance(first, str | bytes | os.PathLike):
+        raise ValueError(
+            f"The samples are of type {type(first).__name__}, which no module takes; "
+            "give a dataset, a callable that takes the samples and returns a "
+            "torch.utils.data.Dataset that loads them."
+        )
+    # What torch makes of lists of numbers is their transpose.
+    return np.asarray(X) if isinstance(first, int | float | list | np.number) else X
+
+
+def _tensor(rows: Any) -> torch.Tensor:
+    import torch
+
+    if isinstance(rows, torch.Tensor):
+        return rows
+    rows = rows.toarray() if hasattr(rows, "toarray") else rows
+    # A copy, as torch takes neither read-only nor reversed arrays, and no memory maps.
+    return torch.from_numpy(
+        np.array(rows, dtype=rows.dtype.newbyteorder("="), order="C")
+    )
+
+
+def _checked(dataset: Any, n_samples: int) -> Any:
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"dataset returned {type(dataset).__name__}; it must return a map-style "
+            "torch.utils.data.Dataset, with __getitem__ and __len__."
+        )
+    if len(dataset) != n_samples:
+        raise ValueError(
+            f"dataset returned a Dataset of length {len(dataset)} for {n_samples} "
+            "samples; it must have one for each."
+        )
+    return dataset
+
+
+class _Named:
+    """A dataset whose errors name the sample."""
+
+    def __init__(self, dataset: Any, samples: Any) -> None:
+        self.dataset = dataset
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.dataset[number]
+        except Exception as error:
+            name = ""
+            if isinstance(self.samples, Sequence | np.ndarray):
+                sample = self.samples[number]
+                if isinstance(sample, str | os.PathLike):
+                    name = f", {os.fspath(sample)!r}"
+            error.add_note(f"Sample {number}{name} could not be loaded.")
+            raise
+
+
+def _loader(dataset: Any, samples: Any, batch_size: int, n_workers: int) -> Any:
+    import torch
+    from torch.utils.data import DataLoader
+
+    return DataLoader(
+        _Named(dataset, samples),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        num_workers=n_workers,
+        collate_fn=getattr(dataset, "collate_fn", None),
+        # Workers are seeded by the global random state otherwise.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    import torch
+
+    def moved(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        dtype = torch.float32 if value.dtype == torch.float64 else value.dtype
+        return value.to(device, dtype)
+
+    return _mapped(batch, moved)
+
+
+def _take(batch: Any, rows: slice, n_rows: int) -> Any:
+    import torch
+
+    def taken(value: Any) -> Any:
+        by_row = isinstance(value, torch.Tensor) and value.shape[:1] == (n_rows,)
+        return value[rows] if by_row else value
+
+    return _mapped(batch, taken)
+
+
+def _mapped(batch: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(batch, Mapping):
+        return {name: _mapped(value, change) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return [_mapped(value, change) for value in batch]
+    return change(batch)
