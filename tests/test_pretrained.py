@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -399,6 +400,14 @@ def test_pickle_and_fingerprint__same_bits(kind, request, pictures):
     assert digest(encoder) == before
     assert digest(loaded) == before
     assert digest(from_pretrained(folder, batch_size=3)) == before
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_fingerprint__same_files_in_another_folder__the_same(kind, request, tmp_path):
+    folder = request.getfixturevalue(f"{kind}_model")[0]
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    first, second = from_pretrained(folder), from_pretrained(copied)
+    assert digest(first) == digest(second)
 
 
 @pytest.mark.usefixtures("global_random_states_stay")

@@ -25,9 +25,9 @@ class _Hasher(NumpyHasher):
     """Hashes an object as joblib does, and alike after a trip to another process.
 
     On the way arrays become contiguous or memory maps, and torch tensors get
-    another pickle. What does not decide what an estimator does is left out: the
-    version of scikit-learn in its state, and all that its ``fingerprint`` leaves
-    out, where it has one.
+    another pickle. What does not decide what an object does is left out: of an
+    estimator the version of scikit-learn in its state, of any object that has a
+    method ``fingerprint`` all that this leaves out.
     """
 
     def __init__(self) -> None:
@@ -44,13 +44,12 @@ class _Hasher(NumpyHasher):
         elif isinstance(obj, FrozenEstimator):
             self.save(obj.estimator)
             return
+        elif hasattr(type(obj), "fingerprint"):
+            obj = (type(obj), obj.fingerprint())
         elif isinstance(obj, BaseEstimator):
-            if hasattr(obj, "fingerprint"):
-                obj = (type(obj), obj.fingerprint())
-            else:
-                state = dict(obj.__getstate__())
-                state.pop("_sklearn_version", None)
-                obj = (type(obj), state)
+            state = dict(obj.__getstate__())
+            state.pop("_sklearn_version", None)
+            obj = (type(obj), state)
         super().save(obj)
 
 

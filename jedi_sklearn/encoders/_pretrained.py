@@ -132,6 +132,14 @@ class TextSamples:
         # again: threads that share it would find it busy otherwise.
         self.collate(["one", "and another"])
 
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Return all that decides how texts become tokens, and no path of a file."""
+        tokenizer: Any = self.tokenizer
+        if getattr(tokenizer, "backend_tokenizer", None) is not None:
+            sides = tokenizer.padding_side, tokenizer.truncation_side
+            tokenizer = (tokenizer.backend_tokenizer.to_str(), *sides)
+        return tokenizer, self.max_length, self.lower
+
     def __call__(self, samples: Any) -> _Texts:
         """Return the dataset of some samples."""
         return _Texts(samples, self)
@@ -255,6 +263,8 @@ def _load_model(name: str | os.PathLike[str], kwargs: dict[str, Any]) -> Any:
         )
     if missing:  # A checkpoint with a head of its own has no pooler.
         model.pooler = None
+    # The same weights in another folder are the same model.
+    model.name_or_path = model.config.name_or_path = ""
     return model
 
 
