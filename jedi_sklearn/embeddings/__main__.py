@@ -108,8 +108,11 @@ def _extract(options: Namespace) -> int:
 
 
 def _info(options: Namespace) -> int:
-    table = EmbeddingStore(options.store).info()
+    store = EmbeddingStore(options.store)
+    table = store.info()
     print(table.to_string(index=False) if len(table) else "nothing yet")
+    for failure in store.failures().itertuples():
+        print(f"missing, by {failure.expert}: {failure.reason}")
     return 0
 
 

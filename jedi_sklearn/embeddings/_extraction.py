@@ -177,22 +177,23 @@ def _embed_good_rows(
             if len(some) > 1:
                 waiting += reversed(np.array_split(some, 2))
             elif work.settings.on_error == "skip":
-                failures[int(some[0])] = str(error)
+                failures[int(some[0])] = (
+                    f"{_described(work, some[0], tried)} failed: {error}"
+                )
             else:
-                raise _named(work, some[0], tried, error) from error
+                raise ValueError(
+                    f"{_described(work, some[0], tried)} cannot be embedded "
+                    f"({type(error.__cause__ or error).__name__}: {error}). Repair it "
+                    "or leave it out; a store with on_error='skip' marks such rows as "
+                    "missing. What is finished stays good."
+                ) from error
     if parts:
         return np.concatenate(parts), failures
     return np.empty((0, 0), dtype=np.float32), failures
 
 
-def _named(work: Work, number: int, sample: Any, error: Exception) -> ValueError:
-    """Return the error for a sample that cannot be embedded."""
+def _described(work: Work, number: int, sample: Any) -> str:
+    """Return how a message calls a sample."""
     text = f"Row {work.rows[number]} of dataset {work.dataset!r}"
     names = sample_names(sample)
-    if names is not None:
-        text += f", {names[0]!r},"
-    return ValueError(
-        f"{text} cannot be embedded ({type(error.__cause__ or error).__name__}: "
-        f"{error}). Repair it or leave it out; a store with on_error='skip' marks such "
-        "rows as missing. What is finished stays good."
-    )
+    return text if names is None else f"{text}, {names[0]!r},"

@@ -320,6 +320,23 @@ class EmbeddingStore:
             ]
         )
 
+    def failures(self) -> pd.DataFrame:
+        """Say which samples could not be embedded.
+
+        Returns
+        -------
+        table : DataFrame
+            One row for each, with the columns expert, dataset and reason.
+        """
+        rows = [
+            (Maker.of(collection).expert, dataset_of(path.parent), reason)
+            for collection in self._collections()
+            if Maker.of(collection).kind == "features"
+            for path in shards_of(collection)
+            for reason in read_manifest(path).missing.values()
+        ]
+        return pd.DataFrame(rows, columns=["expert", "dataset", "reason"])
+
     def verify(self, *, remove: bool = False) -> list[str]:
         """Read everything that is here and say what has changed since it was written.
 
