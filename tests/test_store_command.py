@@ -48,11 +48,9 @@ def samples(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     lines = ["dataset,path"]
-    for number, values in enumerate(
-        np.random.default_rng(0).integers(256, size=(7, 4))
-    ):
-        image = values.reshape(2, 2).astype(np.uint8)
-        Image.fromarray(image).save(f"{number}.png")
+    pictures = np.random.default_rng(0).integers(256, size=(7, 2, 2), dtype=np.uint8)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(f"{number}.png")
         lines.append(f"{'cats' if number < 3 else 'dogs'},{number}.png")
     Path("clips.csv").write_text("\n".join(lines))
     return tmp_path
@@ -165,9 +163,9 @@ def test_wrong_table_or_store__error_says_why(samples, capsys):
 
 
 def test_as_a_command__progress_bar_and_status(samples):
+    command = ["extract", "store", "--samples", "clips.csv", "--expert"]
     done = subprocess.run(
-        [sys.executable, "-m", "jedi_sklearn.embeddings", "extract", "store"]
-        + ["--samples", "clips.csv", "--expert", f"a={EXPERT}"],
+        [sys.executable, "-m", "jedi_sklearn.embeddings", *command, f"a={EXPERT}"],
         env={"PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parent}"},
         capture_output=True,
         text=True,
