@@ -88,7 +88,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         embeddings are an expert too, as a selector of columns such as
         ``make_column_transformer(("passthrough", slice(0, 64)))``. Inside a
         :class:`~sklearn.frozen.FrozenEstimator` an expert is used as it is, else a
-        clone is fitted on its dataset. None stands for an
+        clone is fitted on its dataset. An encoder that learns nothing, such as a
+        :class:`~jedi_sklearn.encoders.TorchEncoder`, is frozen as it is. None stands for an
         :class:`~jedi_sklearn.encoders.MLPEncoder` for each labelled dataset.
     alpha : float, default=1.0
         Weight of the students' classification loss.
@@ -187,11 +188,12 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         these rows looks better than it is: give others as ``X_val``.
     validation_fraction : float, default=0.1
         Of each dataset's labelled rows, for the inner split.
-    memory : str, Path or object with the joblib.Memory interface, default=None
+    memory : str, Path, EmbeddingStore, joblib.Memory or None, default=None
         Where to keep what frozen experts make of the rows, across processes and
-        sessions. Within a process, a frozen expert embeds the rows of a
-        :class:`MultiDataset` once in any case; a search with ``n_jobs`` needs
-        memory for the same.
+        sessions: an :class:`~jedi_sklearn.embeddings.EmbeddingStore`, or the
+        directory of one. What is kept need not fit into memory to be trained on.
+        Within a process, a frozen expert embeds the rows of a :class:`MultiDataset`
+        once in any case; a search with ``n_jobs`` needs memory for the same.
     device : str, default="auto"
         A device of torch; "auto" is CUDA where there is one, else the CPU.
     n_jobs : int or None, default=None
