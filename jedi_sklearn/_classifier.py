@@ -89,8 +89,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         ``make_column_transformer(("passthrough", slice(0, 64)))``. Inside a
         :class:`~sklearn.frozen.FrozenEstimator` an expert is used as it is, else a
         clone is fitted on its dataset. An encoder that learns nothing, such as a
-        :class:`~jedi_sklearn.encoders.TorchEncoder`, is frozen as it is. None stands for an
-        :class:`~jedi_sklearn.encoders.MLPEncoder` for each labelled dataset.
+        :class:`~jedi_sklearn.encoders.TorchEncoder`, is frozen in any case. None
+        stands for an :class:`~jedi_sklearn.encoders.MLPEncoder` for each labelled
+        dataset.
     alpha : float, default=1.0
         Weight of the students' classification loss.
     beta : float, default=1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sklearn.base import is_classifier
@@ -45,6 +46,45 @@ class Expert(NamedTuple):
         if self.head is None:
             return self.encoder
         return Pipeline([*steps, ("head", self.head)])
+
+
+def named_experts(
+    experts: Sequence[tuple[str, Any]], reserved: Sequence[str] = ()
+) -> list[tuple[str, Any]]:
+    """Return experts as a list of names and estimators.
+
+    Parameters
+    ----------
+    experts : sequence of (str, estimator)
+    reserved : sequence of str
+        Names that an expert must not have.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list of pairs.
+    ValueError
+        If a name is no str, reserved, or there twice.
+    """
+    try:
+        pairs = [(name, estimator) for name, estimator in experts]
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"experts must be a list of (name, estimator), got {experts!r}."
+        ) from error
+    names: list[Any] = [name for name, _ in pairs]
+    for name in names:
+        if not isinstance(name, str) or "__" in name or name in reserved:
+            raise ValueError(
+                f"Invalid expert name {name!r}: names are str, without '__', and "
+                "not that of a parameter."
+            )
+        if names.count(name) > 1:
+            raise ValueError(
+                f"There are {names.count(name)} experts of name {name!r}; names must "
+                "be unique."
+            )
+    return pairs
 
 
 def split_expert(name: str, estimator: Any) -> Expert:

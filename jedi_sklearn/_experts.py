@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ._embed import named_errors
-from ._expert import Expert, is_frozen, split_expert
+from ._expert import Expert, is_frozen, named_experts, split_expert
 from ._labels import Labels
 from ._multidataset import MultiDataset, take_rows
 from ._row_weights import RowWeights
@@ -48,24 +48,8 @@ def read_experts(
     """
     if experts is None:
         experts = [(name, MLPEncoder()) for name in labelled]
-    try:
-        pairs = [(name, estimator) for name, estimator in experts]
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"experts must be a list of (name, estimator), got {experts!r}."
-        ) from error
-    names: list[Any] = [name for name, _ in pairs]
-    for name in names:
-        if not isinstance(name, str) or "__" in name or name in reserved:
-            raise ValueError(
-                f"Invalid expert name {name!r}: names are str, without '__', and "
-                "not that of a parameter."
-            )
-        if names.count(name) > 1:
-            raise ValueError(
-                f"There are {names.count(name)} experts of name {name!r}; names must "
-                "be unique."
-            )
+    pairs = named_experts(experts, reserved)
+    names = [name for name, _ in pairs]
     for name in labelled:
         if name not in names:
             raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._files import DamagedError
 from ._shards import Shard
 
 
@@ -21,6 +22,6 @@ def problem_with(check: Callable[[], Any]) -> list[str]:
     """Return what a check raises, as a list of none or one."""
     try:
         check()
-    except (ValueError, OSError) as error:
+    except (DamagedError, OSError) as error:
         return [str(error)]
     return []

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ._files import alone, damaged, read_json, write_json
 from ._rows import MISSING, StoredRows
-from ._shards import finished_shards, read_manifest
+from ._shards import Manifest, finished_shards, read_manifest
 
 MANIFEST = "collection.json"
 
@@ -106,6 +106,18 @@ def settle(collection: Path, maker: Maker, n_features: int) -> None:
             f"the embedding store has of it is of {known} ({collection}). An expert "
             "must embed all rows in one width."
         )
+
+
+def is_described(collection: Path) -> bool:
+    """Say whether a collection has its own manifest."""
+    return (collection / MANIFEST).exists()
+
+
+def restore(collections: Iterable[Path], maker: Maker, n_features: int) -> None:
+    """Write down again what collections are whose manifest was removed as damaged."""
+    for collection in collections:
+        if not is_described(collection):
+            settle(collection, maker, n_features)
 
 
 class Index(NamedTuple):
@@ -213,3 +225,13 @@ def names_in(collection: Path) -> Iterator[tuple[str, str]]:
     for shard in shards_of(collection):
         manifest = read_manifest(shard)
         yield from zip(manifest.names or [], manifest.ids, strict=False)
+
+
+def failures_in(manifests: Iterable[Manifest]) -> list[str]:
+    """Return why samples have no embedding, those that got one later left out."""
+    manifests = list(manifests)
+    there = {own for manifest in manifests for own in manifest.ids}
+    reasons: dict[str, str] = {}
+    for manifest in manifests:
+        reasons |= manifest.missing
+    return [why for own, why in reasons.items() if own not in there]

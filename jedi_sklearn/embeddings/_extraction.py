@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed
 
 from .._embed import embed
-from .._multidataset import Table, take_rows
+from .._multidataset import Part, Table, take_rows
 from ._collections import Ids, Index, Maker, dataset_directory, settle
 from ._files import alone
-from ._identity import combined, sample_names
+from ._identity import combined, file_names, sample_names
 from ._numbers import Embedding
+from ._progress import progress
 from ._shards import is_finished, write_shard
 
 Rows = npt.NDArray[np.intp]
@@ -66,13 +68,12 @@ class Work(NamedTuple):
 def plan(
     root: Path,
     maker: Maker,
-    table: Table,
-    ids: Ids,
-    wanted: Rows,
+    parts: Sequence[Part],
+    ids: Sequence[Ids],
     index: Index,
     settings: Settings,
-) -> Iterator[Work]:
-    """Yield the shards of a dataset that are to be made.
+) -> Iterator[tuple[Work, Table]]:
+    """Yield the shards that a maker has to make, each with the table of its samples.
 
     Where rows are wanted that are nowhere yet, all that their stretch of the dataset
     lacks is made, so that processes that want different rows make the same shards.
@@ -82,34 +83,60 @@ def plan(
     root : Path
         Of the store.
     maker : Maker
-    table : Table
-    ids : ndarray of bytes of shape (n_rows,)
-        Of all rows of the table.
-    wanted : ndarray of int
-        Those that are wanted now.
+    parts : sequence of (Table, ndarray of int)
+        Datasets, and the rows of them that are wanted now.
+    ids : sequence of ndarray of bytes of shape (n_rows,)
+        Of all rows of the tables.
     index : Index
         What the store has.
     settings : Settings
     """
-    retry = settings.on_error == "raise"
     collection = maker.directory(root)
-    lacks = index.lacks(ids, retry=retry)
-    for stretch in np.unique(wanted[lacks[wanted]] // settings.shard_rows):
-        first = stretch * settings.shard_rows
-        lacking = first + np.flatnonzero(lacks[first : first + settings.shard_rows])
-        # The same sample twice is one.
-        rows = lacking[np.sort(np.unique(ids[lacking], return_index=True)[1])]
-        own = ids[rows].astype(str).tolist()
-        name = f"{first:08d}-{combined(own)[:16]}.npy"
-        yield Work(
-            maker,
-            collection,
-            dataset_directory(collection, table.name) / name,
-            table.name,
-            rows,
-            own,
-            settings,
+    planned: set[bytes] = set()
+    for (table, wanted), own in zip(parts, ids, strict=True):
+        lacks = index.lacks(own, retry=settings.on_error == "raise")
+        for stretch in np.unique(wanted[lacks[wanted]] // settings.shard_rows):
+            first = stretch * settings.shard_rows
+            # A sample that is there twice is embedded once.
+            chosen: dict[bytes, int] = {}
+            for row in np.flatnonzero(lacks[first : first + settings.shard_rows]):
+                if own[first + row] not in planned:
+                    chosen.setdefault(own[first + row], first + row)
+            if not chosen:
+                continue
+            planned |= chosen.keys()
+            new = [key.decode() for key in chosen]
+            name = f"{first:08d}-{combined(new)[:16]}.npy"
+            path = dataset_directory(collection, table.name) / name
+            rows = np.array(list(chosen.values()))
+            yield (
+                Work(maker, collection, path, table.name, rows, new, settings),
+                table,
+            )
+
+
+def run(
+    works: Sequence[tuple[Work, Any, Any]], n_jobs: int | None, verbose: int
+) -> None:
+    """Make shards.
+
+    Parameters
+    ----------
+    works : sequence of (Work, transformer, row-indexable)
+        Each with what makes it, and the samples of its dataset.
+    n_jobs : int or None
+    verbose : int
+    """
+    # What others are at is left to them, and waited for when all else is done.
+    for wait in (False, True):
+        parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+        are_done = parallel(
+            delayed(make_shard)(work, encoder, take_rows(values, work.rows), wait=wait)
+            for work, encoder, values in works
         )
+        sizes = [len(work.rows) for work, _, _ in works]
+        shown = progress(are_done, sizes, verbose=verbose)
+        works = [w for w, is_done in zip(works, shown, strict=True) if not is_done]
 
 
 def make_shard(work: Work, encoder: Any, values: Any, *, wait: bool = False) -> bool:
@@ -148,13 +175,15 @@ def _make(work: Work, encoder: Any, values: Any) -> None:
             good,
             work.settings.dtype,
             ids=[work.ids[n] for n in kept],
-            names=sample_names(take_rows(values, kept)),
+            names=file_names(take_rows(values, kept)),
             missing={work.ids[n]: reason for n, reason in failures.items()},
         )
     except OverflowError as error:
+        worst = kept[[np.abs(good).max(axis=1).argmax()]]
+        what = _described(work, worst[0], take_rows(values, worst))
         raise ValueError(
-            f"What expert {work.maker.expert!r} returned for dataset {work.dataset!r} "
-            f"cannot be stored: {error}. A store of another dtype can."
+            f"What expert {work.maker.expert!r} made of a sample ({what}) cannot be "
+            f"stored: {error}. A store of another dtype can."
         ) from error
 
 

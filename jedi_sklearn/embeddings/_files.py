@@ -50,18 +50,27 @@ def write_whole(path: Path, parts: Iterable[Any]) -> None:
         _sync_directory(path.parent)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of a file left; no other may be at work on it."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink(missing_ok=True)
+def tidy(directory: Path) -> None:
+    """Remove what killed writers left anywhere below a directory, where that can be."""
+    for leftover in directory.rglob(".*.tmp"):
+        # A file is written under the lock of its name.
+        written = leftover.with_name(leftover.name.removeprefix(".").rsplit(".", 2)[0])
+        with suppress(OSError), alone(written.with_suffix(".lock"), wait=False) as ours:
+            if ours:
+                leftover.unlink()
+    for lock in directory.rglob("*.lock"):
+        with suppress(OSError), alone(lock, wait=False):
+            pass  # which removes it
 
 
 def _sync_directory(path: Path) -> None:
-    # Else a power failure could take back that the file was renamed.
+    # Else a power failure could take back that the file was renamed. Not every file
+    # system knows how to.
     if os.name == "posix":
         directory = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(directory)
+            with suppress(OSError):
+                os.fsync(directory)
         finally:
             os.close(directory)
 
@@ -166,20 +175,19 @@ def read_json(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     try:
         text = data.decode()
-        content = json.loads(text)
-        version = content["format"]
-        newer = version > FORMAT
-    except (ValueError, KeyError, TypeError) as error:
+        content = dict(json.loads(text))
+        del content["checksum"]
+    except (ValueError, TypeError, KeyError) as error:
         raise damaged(path, "is no manifest") from error
-    if newer:
-        raise ValueError(
-            f"{path} has format {version}; this version of jedi_sklearn reads formats "
-            f"up to {FORMAT}. Install a newer one, or name another directory."
-        )
-    content.pop("checksum", None)
     if _sealed(content) != text:
         raise damaged(path, "has another checksum than its content")
-    return dict(content)
+    if content["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has format {content['format']}; this version of jedi_sklearn "
+            f"reads formats up to {FORMAT}. Install a newer one, or name another "
+            "directory."
+        )
+    return content
 
 
 def _sealed(content: dict[str, Any]) -> str:

@@ -34,13 +34,10 @@ class _Hasher(NumpyHasher):
         super().__init__("md5", coerce_mmap=True)
 
     def save(self, obj: Any) -> None:
-        if isinstance(obj, np.ndarray) and not obj.flags.forc:
+        if isinstance(obj, np.ndarray) and not obj.flags.c_contiguous:
             obj = np.ascontiguousarray(obj)
-        elif hasattr(type(obj), "untyped_storage"):
-            tensor = obj.detach().cpu()
-            # NumPy has no bfloat16; what is smaller than a float32 fits into one.
-            small = tensor.is_floating_point() and tensor.itemsize < 4
-            obj = (str(tensor.dtype), (tensor.float() if small else tensor).numpy())
+        elif _is_tensor(obj):
+            obj = (str(obj.dtype), array_of(obj))
         elif isinstance(obj, FrozenEstimator):
             self.save(obj.estimator)
             return
@@ -86,13 +83,14 @@ def sample_ids(values: Any) -> list[str]:
         If a row cannot be pickled.
     """
     if isinstance(values, pd.DataFrame):
-        return _digests(repr(dict(values.dtypes)), _hashed_cells(values))
+        kinds = [(name, _kind_of(dtype)) for name, dtype in values.dtypes.items()]
+        return _digests(repr(kinds), _hashed_cells(values))
     if hasattr(values, "tocsr"):
         return _ids_of_sparse_rows(values.tocsr())
-    if hasattr(type(values), "untyped_storage"):
-        values = values.detach().cpu().numpy()
-    if isinstance(values, np.ndarray) and values.dtype.kind not in "OUS":
-        return _digests(f"{values.dtype.str} {values.shape[1:]}", values)
+    if _is_tensor(values):
+        values = array_of(values)
+    if _is_of_numbers(values):
+        return _ids_of_numbers(values)
     return [_id_of(value) for value in values]
 
 
@@ -101,6 +99,14 @@ def sample_names(values: Any) -> list[str] | None:
     if getattr(values, "ndim", 1) != 1 or not all(map(_is_text, values)):
         return None
     return [os.fsdecode(value) for value in values]
+
+
+def file_names(values: Any) -> list[str] | None:
+    """Return the paths that samples are, None for texts and anything else."""
+    names = sample_names(values)
+    if names is None or not all(_state_of_file(name) for name in names):
+        return None
+    return names
 
 
 def _is_text(value: Any) -> bool:
@@ -113,10 +119,18 @@ def combined(ids: Iterable[str]) -> str:
 
 
 def _id_of(value: Any) -> str:
-    if not _is_text(value):
-        return fingerprint(value)
-    name = os.fsdecode(value)
-    return blake2b(f"{name}{_state_of_file(name)}".encode(), digest_size=16).hexdigest()
+    if _is_text(value):
+        name = os.fsdecode(value)
+        known = f"{name}{_state_of_file(name)}"
+        return blake2b(known.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    if _is_of_numbers(value):
+        return _ids_of_numbers(value[None])[0]
+    if isinstance(value, np.ma.MaskedArray):
+        value = (np.ma.getdata(value), np.ma.getmaskarray(value))
+    elif isinstance(value, np.ndarray):
+        # How long the longest text is does not matter.
+        value = (value.shape, value.tolist())
+    return fingerprint(value)
 
 
 def _state_of_file(path: str) -> str:
@@ -130,15 +144,47 @@ def _state_of_file(path: str) -> str:
     return f"\0{found.st_size} {found.st_mtime_ns}"
 
 
-def _digests(kind: str, rows: npt.NDArray) -> list[str]:
+def _is_tensor(obj: Any) -> bool:
+    return hasattr(type(obj), "untyped_storage")
+
+
+def _is_of_numbers(values: Any) -> bool:
+    is_plain = isinstance(values, np.ndarray) and not np.ma.isMaskedArray(values)
+    return is_plain and values.dtype.kind not in "OUS"
+
+
+def array_of(tensor: Any) -> npt.NDArray:
+    """Return a tensor of torch as an array; NumPy has no bfloat16, but its bits."""
+    tensor = tensor.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":
+        bits = tensor.float().numpy().view(np.uint32) >> 16
+        return bits.astype("<u2").view([("bfloat16", "<u2")])
+    array: npt.NDArray = tensor.numpy()
+    return array
+
+
+def _ids_of_numbers(rows: npt.NDArray) -> list[str]:
+    # Fields of records have names; numbers have their bytes in any order.
+    dtype = rows.dtype.newbyteorder("<")
+    return _digests(f"{np.dtype(dtype).descr} {rows.shape[1:]}", rows, dtype)
+
+
+def _digests(kind: str, rows: npt.NDArray, dtype: np.dtype | None = None) -> list[str]:
     """Return a digest of each row, and of what kind they all are."""
-    start = blake2b(kind.encode(), digest_size=16)
+    start = blake2b(kind.encode(errors="surrogatepass"), digest_size=16)
     digests = []
     for row in rows:
         digest = start.copy()
-        digest.update(np.ascontiguousarray(row).tobytes())
+        digest.update(np.ascontiguousarray(row, dtype=dtype).tobytes())
         digests.append(digest.hexdigest())
     return digests
+
+
+def _kind_of(dtype: Any) -> str:
+    """Return what tells dtypes of columns apart, not cut short as their text may be."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return f"{dtype.ordered} {fingerprint(dtype.categories.tolist())}"
+    return str(dtype)
 
 
 def _hashed_cells(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
@@ -160,6 +206,7 @@ def _hashed_cells(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
 def _ids_of_sparse_rows(matrix: Any) -> list[str]:
     matrix = matrix.copy()
     matrix.sum_duplicates()
+    matrix.eliminate_zeros()
     start = blake2b(f"{matrix.dtype.str} {matrix.shape[1]}".encode(), digest_size=16)
     ids = []
     for first, last in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):

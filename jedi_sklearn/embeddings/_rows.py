@@ -134,6 +134,8 @@ class StoredRows:
 
     def _parts(self, rows: Rows) -> Iterator[tuple[Shard, Rows, Rows]]:
         """Yield shard after shard with the places of its rows here, and there."""
+        if not len(rows):
+            return
         shard_of_row = self._shard_of_row[rows]
         order = np.argsort(shard_of_row, kind="stable")
         numbers, firsts = np.unique(shard_of_row[order], return_index=True)

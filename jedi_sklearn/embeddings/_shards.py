@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._files import damaged, read_json, remove_leftovers, write_json, write_whole
+from ._files import damaged, read_json, write_json, write_whole
 from ._numbers import STORED_AS, Embedding, decode, encode
 
 # Rows under one checksum: so many are read when the first of them is.
@@ -90,8 +90,6 @@ def write_shard(
         zlib.crc32(header),
         [zlib.crc32(block) for block in blocks],
     )
-    remove_leftovers(path)
-    remove_leftovers(_manifest_path(path))
     write_whole(path, [header, *blocks])
     write_json(_manifest_path(path), manifest._asdict())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Integral
 from os import PathLike, fspath
@@ -12,11 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._embed import named_errors
-from .._expert import Encoding, split_expert
+from .._expert import Encoding, named_experts, split_expert
 from .._multidataset import Part, Table, as_multidataset, take_rows
 from ._checks import check_shard, problem_with
 from ._collections import (
@@ -26,16 +26,18 @@ from ._collections import (
     as_ids,
     collections_in,
     dataset_of,
+    failures_in,
+    is_described,
     names_in,
     read_collection,
+    restore,
     shards_of,
 )
-from ._extraction import Settings, make_shard, plan
-from ._files import alone, read_json, write_json
+from ._extraction import Settings, plan, run
+from ._files import DamagedError, alone, read_json, tidy, write_json
 from ._identity import sample_ids, sample_names
 from ._makers import Probabilities, maker_of_features, maker_of_probabilities
 from ._numbers import STORED_AS
-from ._progress import progress
 from ._rows import StoredRows
 from ._shards import finished_shards, read_manifest, remove_shard
 
@@ -105,7 +107,9 @@ class EmbeddingStore:
         on_error: str = "raise",
     ) -> None:
         self.path = Path(path).absolute()
-        found = self._written()
+        found: dict[str, Any] = {}
+        with suppress(DamagedError):  # verify says so, and whatever would write here
+            found = self._written()
         chosen: dict[str, Any] = {"dtype": "float32", "shard_rows": 4096} | found
         self._settings = Settings(
             chosen["dtype"] if dtype is None else dtype,
@@ -192,7 +196,7 @@ class EmbeddingStore:
             If an expert or the file of a sample is not what it was.
         """
         parts = list(as_multidataset(X).parts())
-        split = [split_expert(name, estimator) for name, estimator in experts]
+        split = [split_expert(*named) for named in named_experts(experts)]
         for expert in split:
             with named_errors(f"Expert {expert.name!r} is not fitted"):
                 check_is_fitted(expert.estimator)
@@ -334,11 +338,11 @@ class EmbeddingStore:
             One row for each, with the columns expert, dataset and reason.
         """
         rows = [
-            (Maker.of(collection).expert, dataset_of(path.parent), reason)
+            (Maker.of(collection).expert, dataset_of(directory), reason)
             for collection in self._collections()
             if Maker.of(collection).kind == "features"
-            for path in shards_of(collection)
-            for reason in read_manifest(path).missing.values()
+            for directory in sorted(collection.iterdir())
+            for reason in failures_in(map(read_manifest, finished_shards(directory)))
         ]
         return pd.DataFrame(rows, columns=["expert", "dataset", "reason"])
 
@@ -356,14 +360,19 @@ class EmbeddingStore:
         problems : list of str
             One a damaged file; nothing if all is well.
         """
-        problems = problem_with(lambda: read_json(self.path / "store.json"))
+        problems = []
         for collection in self._collections():
-            problems += problem_with(partial(read_collection, collection))
             for path in shards_of(collection):
                 found = problem_with(partial(check_shard, path))
                 if found and remove:
                     remove_shard(path)
                 problems += found
+        wholes = [self.path, *collections_in(self.path)]
+        for path in (manifest for whole in wholes for manifest in whole.glob("*.json")):
+            found = problem_with(partial(read_json, path))
+            if found and remove:
+                path.unlink()
+            problems += found
         return problems
 
     def _collections(self) -> list[Path]:
@@ -386,39 +395,34 @@ class EmbeddingStore:
         verbose: int,
     ) -> list[Index]:
         """Make what is wanted and not here; return what there is then."""
-        indices = [self._index(maker) for maker in makers]
-        works = [
-            (work, encoder, table.values)
-            for maker, encoder, index in zip(makers, encoders, indices, strict=True)
-            for (table, rows), own in zip(parts, ids, strict=True)
-            for work in plan(self.path, maker, table, own, rows, index, self._settings)
-        ]
-        if not works:
-            return indices
+        # Experts may share an encoder.
+        different = dict(zip((m[1:] for m in makers), makers, strict=True))
+        encoder_of = dict(zip((m[1:] for m in makers), encoders, strict=True))
+        indices = {key: self._index(maker) for key, maker in different.items()}
         self._create()
-        # What others are at is left to them, and waited for when all else is done.
-        for wait in (False, True):
-            parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-            are_done = parallel(
-                delayed(make_shard)(
-                    work, encoder, take_rows(values, work.rows), wait=wait
-                )
-                for work, encoder, values in works
+        for key, maker in different.items():
+            restore(maker.directories(self.path), maker, indices[key].n_features)
+        works = [
+            (work, encoder_of[key], table.values)
+            for key, maker in different.items()
+            for work, table in plan(
+                self.path, maker, parts, ids, indices[key], self._settings
             )
-            sizes = [len(work.rows) for work, _, _ in works]
-            shown = progress(are_done, sizes, verbose=verbose)
-            works = [w for w, is_done in zip(works, shown, strict=True) if not is_done]
-        return [self._index(maker) for maker in makers]
+        ]
+        if works:
+            run(works, n_jobs, verbose)
+            indices = {key: self._index(maker) for key, maker in different.items()}
+        tidy(self.path)
+        return [indices[maker[1:]] for maker in makers]
 
     def _create(self) -> None:
         """Write down what the store is like, or find that another has done it."""
         path = self.path / "store.json"
-        if path.exists():
-            return
-        with alone(self.path / "store.lock"):
-            if not path.exists():
-                dtype, shard_rows, _ = self._settings
-                write_json(path, {"dtype": dtype, "shard_rows": shard_rows})
+        if not path.exists():
+            with alone(self.path / "store.lock"):
+                if not path.exists():
+                    dtype, shard_rows, _ = self._settings
+                    write_json(path, {"dtype": dtype, "shard_rows": shard_rows})
         self._check_against(self._written())
 
     def _maker_named(self, expert: str, kind: str) -> Maker:
@@ -459,7 +463,7 @@ class EmbeddingStore:
     def _warn_of_changed_experts(self, makers: Sequence[Maker]) -> None:
         if not self._written():
             return
-        known = {Maker.of(collection) for collection in self._collections()}
+        known = [Maker.of(c) for c in self._collections() if is_described(c)]
         for maker in makers:
             others = [m for m in known if m[:2] == maker[:2] and m != maker]
             if others and not maker.directories(self.path):
@@ -518,7 +522,7 @@ def _counts(shards: Sequence[Path]) -> dict[str, int]:
     manifests = [read_manifest(path) for path in shards]
     return {
         "n_rows": sum(len(manifest.ids) for manifest in manifests),
-        "n_missing": sum(len(manifest.missing) for manifest in manifests),
+        "n_missing": len(failures_in(manifests)),
         "n_shards": len(shards),
         "n_bytes": sum(path.stat().st_size for path in shards),
     }

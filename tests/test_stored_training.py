@@ -1,0 +1,350 @@
+"""Training from a store: the same to the bit as from memory, and without filling it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from small_fits import small_classifier, weights_of
+
+from jedi_sklearn.embeddings import EmbeddingStore
+from jedi_sklearn.training import batches, matrix
+from jedi_sklearn.training.matrix import StoredMatrix
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    """Have everything that lies in a store read batch by batch; count the readings."""
+    taken = []
+    original = matrix.Streamed.take
+
+    def take(self, rows):
+        taken.append(len(rows))
+        return original(self, rows)
+
+    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(matrix.Streamed, "take", take)
+    return taken
+
+
+@pytest.fixture(scope="module")
+def frozen(data):
+    """Experts that are used as they are, two of which have no head yet."""
+    X, y = data
+    own = X["a"][:40], y["a"][:40].astype(str)
+    whole = make_pipeline(StandardScaler(), LogisticRegression()).fit(*own)
+    return [
+        ("a", FrozenEstimator(whole)),
+        ("b", FrozenEstimator(PCA(3, random_state=0).fit(X["b"]))),
+        ("other", FrozenEstimator(FunctionTransformer(np.tanh))),
+    ]
+
+
+@pytest.fixture(scope="module")
+def mixed(frozen):
+    """Two of the experts are fitted anew in each fit, so that no store has theirs."""
+    return [
+        frozen[0],
+        ("b", make_pipeline(StandardScaler(), LogisticRegression())),
+        ("u", PCA(2, random_state=0)),
+    ]
+
+
+def assert_same(first, second):
+    """Compare all that two classifiers have learnt, to the bit."""
+    for models in ("students_", "teachers_"):
+        np.testing.assert_equal(
+            weights_of(getattr(first, models)), weights_of(getattr(second, models))
+        )
+    pd.testing.assert_frame_equal(first.history_, second.history_, check_exact=True)
+    assert first.kept_experts_ == second.kept_experts_
+
+
+PARAMS = [
+    {},
+    {"standardize": False},
+    {"labelled_share": 0.5, "class_weight": "balanced"},
+    {"teacher_input": "adjusted+predictions"},
+    {"schedule": "alternating", "n_rounds": 2, "max_epochs": 4},
+    {"batch_size": 1000},
+    {"batch_size": 7, "distill_from": ["u"]},
+]
+
+
+@pytest.mark.parametrize("params", PARAMS, ids=str)
+@pytest.mark.parametrize("experts", ["frozen", "mixed"])
+def test_streamed_fit__from_float32__is_that_in_memory(
+    tmp_path, data, streamed, params, experts, request
+):
+    experts = request.getfixturevalue(experts)
+    in_memory = small_classifier(experts, **params).fit(*data)
+    assert not streamed
+    stored = small_classifier(experts, memory=tmp_path, **params).fit(*data)
+    assert streamed
+    assert_same(stored, in_memory)
+    X = {name: data[0][name] for name in ("a", "b")}
+    np.testing.assert_equal(stored.predict_proba(X), in_memory.predict_proba(X))
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_streamed_fit__that_stops_early__is_that_in_memory(
+    tmp_path, data, streamed, given, mixed
+):
+    X, y = data
+    # Heads that fit itself makes: a frozen one would be warned of.
+    experts = [("a", FrozenEstimator(StandardScaler().fit(X["a"]))), *mixed[1:]]
+    params = {"early_stopping": True, "n_iter_no_change": 1, "max_epochs": 6}
+    params |= {"keep_expert": True, "validation_fraction": 0.3}
+    validation = {"X_val": X, "y_val": y} if given else {}
+    in_memory, stored = (
+        small_classifier(experts, memory=memory, **params).fit(X, y, **validation)
+        for memory in (None, tmp_path)
+    )
+    assert streamed
+    assert_same(stored, in_memory)
+
+
+def test_small_store__is_read_into_memory(tmp_path, data, frozen, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("streamed")
+
+    monkeypatch.setattr(matrix.Streamed, "__init__", refuse)
+    stored = small_classifier(frozen, memory=tmp_path).fit(*data)
+    assert_same(stored, small_classifier(frozen).fit(*data))
+
+
+def test_streamed_fit__with_weights_and_a_warm_start__is_that_in_memory(
+    tmp_path, data, frozen, streamed
+):
+    weights = {name: np.arange(len(rows)) % 3 for name, rows in data[0].items()}
+    in_memory, stored = (
+        small_classifier(frozen, memory=memory, warm_start=True)
+        for memory in (None, tmp_path)
+    )
+    for clf in (in_memory, stored):
+        clf.fit(*data, weights).fit(*data)
+    assert streamed
+    assert_same(stored, in_memory)
+
+
+def test_streamed_fit__of_rows_in_another_order__reads_those_rows(
+    tmp_path, data, frozen, streamed
+):
+    small_classifier(frozen, memory=tmp_path).fit(*data)
+    rng = np.random.default_rng(0)
+    orders = {name: rng.permutation(len(rows)) for name, rows in data[0].items()}
+    X = {name: rows[orders[name]] for name, rows in data[0].items()}
+    y = {name: labels[orders[name]] for name, labels in data[1].items()}
+    stored = small_classifier(frozen, memory=tmp_path).fit(X, y)
+    assert_same(stored, small_classifier(frozen).fit(X, y))
+
+
+# Half as many bytes
+
+
+class Rounded(TransformerMixin, BaseEstimator):
+    """An encoder whose features are rounded by NumPy or torch."""
+
+    def __init__(self, encoder, dtype):
+        self.encoder = encoder
+        self.dtype = dtype
+
+    def fit(self, X, y=None):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def transform(self, X):
+        features = torch.from_numpy(self.encoder.transform(X).astype(np.float32))
+        return features.to(getattr(torch, self.dtype)).float().numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("in_memory_bytes", [0, 2**28])
+def test_fit__from_small_numbers__is_that_on_rounded_features(
+    tmp_path, data, monkeypatch, dtype, in_memory_bytes
+):
+    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", in_memory_bytes)
+    encoders = {"a": StandardScaler(), "b": PCA(3, random_state=0)}
+    for name, encoder in encoders.items():
+        encoder.fit(data[0][name])
+    kept = [(name, FrozenEstimator(encoder)) for name, encoder in encoders.items()]
+    rounded = [
+        (name, FrozenEstimator(Rounded(encoder, dtype)))
+        for name, encoder in encoders.items()
+    ]
+    store = EmbeddingStore(tmp_path, dtype=dtype, shard_rows=16)
+    stored = small_classifier(kept, memory=store).fit(*data)
+    expected = small_classifier(rounded).fit(*data)
+    assert_same(stored, expected)
+    X = {name: data[0][name] for name in ("a", "b")}
+    np.testing.assert_equal(stored.predict_proba(X), expected.predict_proba(X))
+
+
+# The matrix
+
+
+class Lying:
+    """Rows that lie somewhere else: all that a matrix asks of stored ones."""
+
+    def __init__(self, array):
+        self.array = array
+        self.shape = array.shape
+        self.asked = []
+
+    def __len__(self):
+        return len(self.array)
+
+    def take(self, rows):
+        return self.array[rows]
+
+    def will_need(self, rows):
+        self.asked += rows.tolist()
+
+
+@st.composite
+def matrices(draw):
+    widths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    sizes = draw(st.lists(st.integers(0, 5), min_size=1, max_size=4))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    parts = [
+        [rng.normal(size=(size, width)).astype(np.float32) for width in widths]
+        for size in sizes
+    ]
+    orders = [rng.permutation(size) for size in sizes]
+    stored = [
+        [Lying(part) if draw(st.booleans()) else part for part in of_dataset]
+        for of_dataset in parts
+    ]
+    return parts, orders, stored
+
+
+@settings(deadline=None)
+@given(made=matrices(), data=st.data())
+def test_matrix__of_stored_parts__is_that_of_arrays(made, data):
+    parts, orders, stored = made
+    whole = np.concatenate(
+        [np.hstack(own)[order] for own, order in zip(parts, orders, strict=True)]
+    )
+    lying = StoredMatrix(stored, orders)
+    assert lying.shape == whole.shape
+    assert len(lying) == len(whole)
+    n = len(whole)
+    numbers = st.lists(st.integers(0, n - 1), max_size=8) if n else st.just([])
+    rows = np.array(sorted(data.draw(numbers)), dtype=int)
+    lying.will_need(rows)
+    taken = lying.take(rows)
+    assert taken.dtype == np.float32
+    np.testing.assert_array_equal(taken, whole[rows])
+    run = data.draw(st.slices(n).filter(lambda run: (run.step or 1) > 0))
+    np.testing.assert_array_equal(lying[run], whole[run])
+    changed = lying.changed(lambda features: features * 2)
+    np.testing.assert_array_equal(changed.take(rows), whole[rows] * 2)
+
+
+def test_matrix__that_will_need_rows__asks_for_them_where_they_lie():
+    parts = [[Lying(np.eye(4, dtype=np.float32))], [Lying(np.eye(4, dtype=np.float32))]]
+    lying = StoredMatrix(parts, [np.array([3, 2, 1, 0]), np.arange(4)])
+    lying.will_need(np.array([0, 1, 6]))
+    assert parts[0][0].asked == [3, 2]
+    assert parts[1][0].asked == [2]
+
+
+# Memory
+
+
+TRAIN = """
+import json, sys
+import test_stored_training as here
+
+print(json.dumps(here.train_and_watch(sys.argv[1])))
+"""
+N_ROWS, WIDTH = 16384, 2048
+
+
+class Wide(TransformerMixin, BaseEstimator):
+    """Many features of few, in little time and memory."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def transform(self, X):
+        grid = np.linspace(-1, 1, WIDTH, dtype=np.float32)
+        return X[:, :1] * grid + X[:, 1:]
+
+
+def anonymous_bytes():
+    """Memory of this process that no file backs."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    raise OSError("no RssAnon")
+
+
+def train_and_watch(path):
+    """Train from 64 MB of features; say how much more memory that takes."""
+    from skorch.callbacks import Callback
+
+    class Watch(Callback):
+        most = 0
+
+        def on_batch_end(self, net, **kwargs):
+            self.most = max(self.most, anonymous_bytes())
+
+    torch.set_num_threads(1)
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 2)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    head = LogisticRegression(C=1e-6).fit(Wide().transform(X[:50]), y[:50])
+    experts = [("x", FrozenEstimator(make_pipeline(Wide(), head)))]
+    batches.IN_MEMORY_BYTES = 0
+    store = EmbeddingStore(path, dtype="float16", shard_rows=1024)
+    store.extract([("x", experts[0][1].estimator[:-1])], {"x": X})
+    watch = Watch()
+    clf = small_classifier(experts, memory=store, max_epochs=1, callbacks=[watch])
+    clf.set_params(batch_size=64)
+    clf.fit({"x": X[:256]}, {"x": y[:256]})
+    before, watch.most = anonymous_bytes(), 0
+    clf.fit({"x": X}, {"x": y})
+    return watch.most - before, int(store.info()["n_bytes"].sum())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its memory")
+def test_streamed_fit__of_64_mb__takes_less_than_a_quarter_of_that(tmp_path):
+    environment = {
+        "PYTHONPATH": f"{HERE}:{HERE.parent}",
+        "OMP_NUM_THREADS": "1",
+        # Arrays of a megabyte go back to the system when they end.
+        "MALLOC_MMAP_THRESHOLD_": "1000000",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    grown, on_disk = json.loads(done.stdout)
+    assert on_disk > N_ROWS * WIDTH * 2
+    assert grown < on_disk / 4, f"{grown / 2**20:.1f} MB more"
