@@ -208,7 +208,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Whether fit goes on from the students and teachers of the last fit, whose
         experts are kept, instead of starting anew.
     verbose : int, default=0
-        1 shows a progress line on standard error.
+        1 shows a progress line on standard error, and a bar while `memory` is filled.
     callbacks : list of skorch callbacks or None, default=None
         Run by the training loop, after those that the parameters above ask for: a
         scheduler of the learning rate goes with ``learning_rate_decay="constant"``.
@@ -647,7 +647,8 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     def _embed(
         self, experts: Sequence[Expert], datasets: MultiDataset
     ) -> dict[str, list[Embedding]]:
-        return embed_datasets(experts, datasets, as_store(self.memory), self.n_jobs)
+        store = as_store(self.memory)
+        return embed_datasets(experts, datasets, store, self.n_jobs, self.verbose)
 
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""

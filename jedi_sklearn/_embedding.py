@@ -14,7 +14,13 @@ from ._cache import EmbeddedRows, embedded_rows
 from ._embed import embed
 from ._expert import Encoding, Expert, is_frozen
 from ._multidataset import MultiDataset, Part, Rows, Table, take_rows
-from .embeddings import Embedding, EmbeddingStore, StoredRows, UnidentifiedError
+from .embeddings import (
+    Embedding,
+    EmbeddingStore,
+    StoredRows,
+    UnidentifiedError,
+    is_identified,
+)
 
 
 def embed_datasets(
@@ -22,6 +28,7 @@ def embed_datasets(
     datasets: MultiDataset,
     store: EmbeddingStore | None,
     n_jobs: int | None,
+    verbose: int = 0,
 ) -> dict[str, list[Embedding]]:
     """Embed the rows of all datasets by all experts; see `embed_parts`.
 
@@ -35,7 +42,7 @@ def embed_datasets(
     ValueError
         If an expert cannot embed a dataset, or embeds two in different widths.
     """
-    of_parts = embed_parts(experts, list(datasets.parts()), store, n_jobs)
+    of_parts = embed_parts(experts, list(datasets.parts()), store, n_jobs, verbose)
     embeddings = dict(zip(datasets, of_parts, strict=True))
     first = next(iter(embeddings))
     for name, of_experts in embeddings.items():
@@ -56,6 +63,7 @@ def embed_parts(
     parts: Sequence[Part],
     store: EmbeddingStore | None = None,
     n_jobs: int | None = 1,
+    verbose: int = 0,
 ) -> list[list[Embedding]]:
     """Embed some rows of datasets by several experts.
 
@@ -70,25 +78,22 @@ def embed_parts(
         Datasets, and rows of them.
     store : EmbeddingStore or None
     n_jobs : int or None
+    verbose : int
+        1 shows a progress bar while a store is filled.
 
     Returns
     -------
     embeddings : list of list of ndarray or StoredRows
         For each part one an expert, of shape (n_rows, n_features); float32.
     """
-    is_kept = [store is not None and is_frozen(expert.encoder) for expert in experts]
-    by_store: list[list[Embedding]] = [[] for _ in parts]
-    if store is not None and any(is_kept):
-        try:
-            kept = list(compress(experts, is_kept))
-            by_store = [[*rows] for rows in store.embed(kept, parts, n_jobs)]
-        except UnidentifiedError as error:
-            warnings.warn(
-                f"The embeddings are not kept in {store}: {error}.",
-                UserWarning,
-                stacklevel=4,
-            )
-            is_kept = [False] * len(experts)
+    is_kept = [is_frozen(expert.encoder) for expert in experts]
+    by_store: list[list[StoredRows]] = [[] for _ in parts]
+    if store is None:
+        is_kept = [False] * len(experts)
+    elif any(is_kept):
+        is_kept, by_store = _embed_by_store(
+            experts, is_kept, parts, store, n_jobs, verbose
+        )
     others = [e for e, kept in zip(experts, is_kept, strict=True) if not kept]
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     by_us = [_embed_part(others, *part, parallel) for part in parts]
@@ -96,6 +101,31 @@ def embed_parts(
         [next(stored if kept else embedded) for kept in is_kept]
         for stored, embedded in zip(map(iter, by_store), map(iter, by_us), strict=True)
     ]
+
+
+def _embed_by_store(
+    experts: Sequence[Encoding],
+    is_kept: list[bool],
+    parts: Sequence[Part],
+    store: EmbeddingStore,
+    n_jobs: int | None,
+    verbose: int,
+) -> tuple[list[bool], list[list[StoredRows]]]:
+    """Return which of the experts a store can keep, and rows as these embed them."""
+    try:
+        kept = list(compress(experts, is_kept))
+        return is_kept, store.embed(kept, parts, n_jobs, verbose)
+    except UnidentifiedError as error:
+        warnings.warn(
+            f"Embeddings are not kept in {store}: {error}.", UserWarning, stacklevel=5
+        )
+    known = [
+        kept and is_identified(expert.encoder)
+        for expert, kept in zip(experts, is_kept, strict=True)
+    ]
+    if known == is_kept or not any(known):  # the samples are not known, or no expert
+        return [False] * len(experts), [[] for _ in parts]
+    return _embed_by_store(experts, known, parts, store, n_jobs, verbose)
 
 
 def _embed_part(

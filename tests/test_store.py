@@ -967,11 +967,23 @@ def test_expert__without_a_pickle__is_trained_on_and_not_kept(tmp_path, X):
     unknown = FunctionTransformer(lambda rows: rows[:, ::-1])
     experts = [(name, FrozenEstimator(unknown)) for name in X]
     clf = classifier(experts, memory=tmp_path / "store")
-    with pytest.warns(UserWarning, match="The embeddings are not kept in .*Expert 'x'"):
+    with pytest.warns(UserWarning, match="Embeddings are not kept in .*Expert 'x'"):
         clf.fit(X, LABELS)
     expected = classifier(experts).fit(X, LABELS)
     np.testing.assert_equal(weights_of(clf.students_), weights_of(expected.students_))
     assert not (tmp_path / "store").exists()
+
+
+def test_expert__without_a_pickle__leaves_the_others_kept(tmp_path, X):
+    unknown = FunctionTransformer(lambda rows: rows[:, ::-1])
+    known = Scaled(2.0).fit(X["x"])
+    experts = [("x", FrozenEstimator(known)), ("y", FrozenEstimator(unknown))]
+    clf = classifier(experts, memory=tmp_path / "store")
+    with pytest.warns(UserWarning, match="Embeddings are not kept in .*Expert 'y'"):
+        clf.fit(X, LABELS)
+    assert set(EmbeddingStore(tmp_path / "store").info()["expert"]) == {"x"}
+    expected = classifier(experts).fit(X, LABELS)
+    np.testing.assert_equal(weights_of(clf.students_), weights_of(expected.students_))
 
 
 # Rows that are skipped

@@ -6,6 +6,7 @@ import os
 import pickle
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -37,7 +38,7 @@ class _Hasher(NumpyHasher):
         if isinstance(obj, np.ndarray) and not obj.flags.c_contiguous:
             obj = np.ascontiguousarray(obj)
         elif _is_tensor(obj):
-            obj = (str(obj.dtype), array_of(obj))
+            obj = (str(obj.dtype), _array_of(obj))
         elif isinstance(obj, FrozenEstimator):
             self.save(obj.estimator)
             return
@@ -67,6 +68,13 @@ def fingerprint(obj: Any) -> str:
         ) from error
 
 
+def is_identified(obj: Any) -> bool:
+    """Say whether an object can be told apart from others."""
+    with suppress(UnidentifiedError):
+        return bool(fingerprint(obj))
+    return False
+
+
 def sample_ids(values: Any) -> list[str]:
     """Return what tells each row apart from others, 32 hexadecimal digits.
 
@@ -88,7 +96,7 @@ def sample_ids(values: Any) -> list[str]:
     if hasattr(values, "tocsr"):
         return _ids_of_sparse_rows(values.tocsr())
     if _is_tensor(values):
-        values = array_of(values)
+        values = _array_of(values)
     if _is_of_numbers(values):
         return _ids_of_numbers(values)
     return [_id_of(value) for value in values]
@@ -153,7 +161,7 @@ def _is_of_numbers(values: Any) -> bool:
     return is_plain and values.dtype.kind not in "OUS"
 
 
-def array_of(tensor: Any) -> npt.NDArray:
+def _array_of(tensor: Any) -> npt.NDArray:
     """Return a tensor of torch as an array; NumPy has no bfloat16, but its bits."""
     tensor = tensor.detach().cpu()
     if str(tensor.dtype) == "torch.bfloat16":

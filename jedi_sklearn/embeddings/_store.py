@@ -243,7 +243,7 @@ class EmbeddingStore:
 
         Raises
         ------
-        PicklingError, AttributeError or TypeError
+        UnidentifiedError
             If an encoder or a sample cannot be told apart from others.
         """
         makers = [maker_of_features(encoding) for encoding in encoders]
