@@ -43,5 +43,7 @@ def encode(embedding: Embedding, dtype: str) -> npt.NDArray:
 def decode(stored: npt.NDArray, dtype: str) -> Embedding:
     """Return stored numbers as float32."""
     if dtype == "bfloat16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
+        bits = stored.astype(np.uint32)
+        bits <<= 16
+        return bits.view(np.float32)
     return stored.astype(np.float32, copy=False)

@@ -99,12 +99,14 @@ class StoredRows:
             self._paths, self._shard_of_row[chosen], self._row[chosen], self.shape[1]
         )
 
-    def take(self, rows: Rows) -> Embedding:
+    def take(self, rows: Rows, out: Embedding | None = None) -> Embedding:
         """Read rows.
 
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
+        out : ndarray of shape (n_rows, n_features), float32, optional
+            Where to put them.
 
         Returns
         -------
@@ -117,7 +119,9 @@ class StoredRows:
         ValueError
             If one of them could not be embedded.
         """
-        taken = np.empty((len(rows), self.shape[1]), dtype=np.float32)
+        taken = out
+        if taken is None:
+            taken = np.empty((len(rows), self.shape[1]), dtype=np.float32)
         for shard, places, in_shard in self._parts(rows):
             taken[places] = shard.take(in_shard)
         return taken

@@ -76,7 +76,11 @@ class StoredMatrix:
             for (first, last), embedding in zip(
                 pairwise(self._columns), part, strict=True
             ):
-                taken[places, first:last] = _take(embedding, in_part)
+                columns = taken[places, first:last]
+                if isinstance(embedding, np.ndarray):
+                    columns[:] = embedding[in_part]
+                else:
+                    embedding.take(in_part, out=columns)
         return taken if self._change is None else self._change(taken)
 
     def will_need(self, rows: Rows) -> None:
@@ -99,13 +103,6 @@ class StoredMatrix:
             if first < last:
                 in_part = self._orders[number][rows[first:last] - self._starts[number]]
                 yield slice(first, last), self._parts[number], in_part
-
-
-def _take(embedding: Any, rows: Rows) -> Features:
-    if isinstance(embedding, np.ndarray):
-        return embedding[rows]
-    taken: Features = embedding.take(rows)
-    return taken
 
 
 class Source(Protocol):
