@@ -294,6 +294,11 @@ def test_once__by_an_encoder_that_two_experts_share__is_enough(
     else:
         classifier(experts, memory=tmp_path / "store").fit(X, LABELS)
     assert set(embedded(log).values()) == {1}
+    store = EmbeddingStore(tmp_path / "store")
+    assert store.features(experts[1], X["x"]).shape == (40, 4)
+    assert store.features("x", X["x"]).shape == (40, 4)
+    with pytest.raises(ValueError, match=r"'y', but of \['x'\]. One that shares"):
+        store.features("y", X["x"])
 
 
 @pytest.mark.parametrize("where", ["two datasets", "two stretches"])

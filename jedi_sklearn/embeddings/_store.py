@@ -395,9 +395,11 @@ class EmbeddingStore:
         verbose: int,
     ) -> list[Index]:
         """Make what is wanted and not here; return what there is then."""
-        # Experts may share an encoder.
-        different = dict(zip((m[1:] for m in makers), makers, strict=True))
-        encoder_of = dict(zip((m[1:] for m in makers), encoders, strict=True))
+        # Experts may share an encoder: the first gives the name.
+        different: dict[Any, Maker] = {}
+        for maker in makers:
+            different.setdefault(maker[1:], maker)
+        encoder_of = {m[1:]: e for m, e in zip(makers, encoders, strict=True)}
         indices = {key: self._index(maker) for key, maker in different.items()}
         self._create()
         for key, maker in different.items():
@@ -438,7 +440,9 @@ class EmbeddingStore:
             )
         names = sorted({maker.expert for maker in known if maker.kind == kind})
         raise ValueError(
-            f"{self.path} has no {kind} of an expert {expert!r}, but of {names}."
+            f"{self.path} has no {kind} of an expert {expert!r}, but of {names}. One "
+            "that shares its encoder with another has that one's name here; it is "
+            "found as (name, estimator)."
         )
 
     def _stored(self, maker: Maker, samples: Any) -> StoredRows:
