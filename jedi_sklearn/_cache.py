@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ._multidataset import Rows, Table
-from .embeddings import UnidentifiedError, fingerprint
+from .embeddings import fingerprint_if_any
 
 
 class Key(NamedTuple):
@@ -62,19 +61,15 @@ class EmbeddedRows:
 def embedded_rows(encoders: Sequence[Any], table: Table) -> list[EmbeddedRows | None]:
     """Return what is kept for each frozen encoder, None where nothing can be."""
     store = table.embeddings
-    values = None if store is None or not encoders else _known(table.values)
-    if store is None or values is None:
+    if store is None or not encoders:
         return [None] * len(encoders)
-    of_encoders = [_known(encoder) for encoder in encoders]
+    # Without a pickle there is no telling whether something has changed.
+    values = fingerprint_if_any(table.values)
+    if values is None:
+        return [None] * len(encoders)
+    of_encoders = [fingerprint_if_any(encoder) for encoder in encoders]
     keys = [None if own is None else Key(own, values) for own in of_encoders]
     return [
         None if key is None else store.setdefault(key, EmbeddedRows(table.n_rows))
         for key in keys
     ]
-
-
-def _known(obj: Any) -> str | None:
-    # Without a pickle there is no telling whether it has changed.
-    with suppress(UnidentifiedError):
-        return fingerprint(obj)
-    return None

@@ -19,7 +19,7 @@ from .embeddings import (
     EmbeddingStore,
     StoredRows,
     UnidentifiedError,
-    is_identified,
+    fingerprint_if_any,
 )
 
 
@@ -120,7 +120,7 @@ def _embed_by_store(
             f"Embeddings are not kept in {store}: {error}.", UserWarning, stacklevel=5
         )
     known = [
-        kept and is_identified(expert.encoder)
+        kept and fingerprint_if_any(expert.encoder) is not None
         for expert, kept in zip(experts, is_kept, strict=True)
     ]
     if known == is_kept or not any(known):  # the samples are not known, or no expert

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._files import DamagedError
-from ._identity import UnidentifiedError, fingerprint, is_identified
+from ._identity import UnidentifiedError, fingerprint, fingerprint_if_any
 from ._memory import as_store
 from ._rows import StoredRows
 from ._store import EmbeddingStore
@@ -22,5 +22,5 @@ __all__ = [
     "UnidentifiedError",
     "as_store",
     "fingerprint",
-    "is_identified",
+    "fingerprint_if_any",
 ]

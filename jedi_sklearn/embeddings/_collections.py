@@ -210,14 +210,18 @@ def read_collection(collection: Path) -> dict[str, Any]:
 
 def shards_of(collection: Path) -> Iterator[Path]:
     """Yield the paths of the finished shards of all datasets of a collection."""
-    for directory in sorted(path for path in collection.iterdir() if path.is_dir()):
+    for directory in directories_in(collection):
         yield from finished_shards(directory)
+
+
+def directories_in(path: Path) -> list[Path]:
+    """Return the directories in one, in their order."""
+    return sorted(below for below in path.iterdir() if below.is_dir())
 
 
 def collections_in(root: Path) -> list[Path]:
     """Return the collections of a store that have a finished shard."""
-    directories = sorted(path for path in root.iterdir() if path.is_dir())
-    return [path for path in directories if any(shards_of(path))]
+    return [path for path in directories_in(root) if any(shards_of(path))]
 
 
 def names_in(collection: Path) -> Iterator[tuple[str, str]]:

@@ -45,9 +45,10 @@ def export_safetensors(
             'Exporting needs safetensors: pip install "jedi_sklearn[store]"'
         ) from error
     tensors, metadata = {}, {}
+    has_probabilities = "probabilities" in kinds_of(store, expert)
     for name, samples in datasets.items():
         tensors[f"{name}/features"] = np.asarray(store.features(expert, samples))
-        if "probabilities" in kinds_of(store, expert):
+        if has_probabilities:
             of_head = store.probabilities(expert, samples)
             tensors[f"{name}/probabilities"] = np.asarray(of_head)
         metadata[f"{name}/samples"] = json.dumps(sample_names(samples))

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,11 @@ def fingerprint(obj: Any) -> str:
         ) from error
 
 
-def is_identified(obj: Any) -> bool:
-    """Say whether an object can be told apart from others."""
+def fingerprint_if_any(obj: Any) -> str | None:
+    """Return what tells an object apart from others, None where nothing does."""
     with suppress(UnidentifiedError):
-        return bool(fingerprint(obj))
-    return False
+        return fingerprint(obj)
+    return None
 
 
 def sample_ids(values: Any) -> list[str]:
@@ -92,7 +93,7 @@ def sample_ids(values: Any) -> list[str]:
     """
     if isinstance(values, pd.DataFrame):
         kinds = [(name, _kind_of(dtype)) for name, dtype in values.dtypes.items()]
-        return _digests(repr(kinds), _hashed_cells(values))
+        return _digests(repr(kinds), (row.tobytes() for row in _hashed_cells(values)))
     if hasattr(values, "tocsr"):
         return _ids_of_sparse_rows(values.tocsr())
     if _is_tensor(values):
@@ -174,16 +175,19 @@ def _array_of(tensor: Any) -> npt.NDArray:
 def _ids_of_numbers(rows: npt.NDArray) -> list[str]:
     # Fields of records have names; numbers have their bytes in any order.
     dtype = rows.dtype.newbyteorder("<")
-    return _digests(f"{np.dtype(dtype).descr} {rows.shape[1:]}", rows, dtype)
+    return _digests(
+        f"{np.dtype(dtype).descr} {rows.shape[1:]}",
+        (np.ascontiguousarray(row, dtype=dtype).tobytes() for row in rows),
+    )
 
 
-def _digests(kind: str, rows: npt.NDArray, dtype: np.dtype | None = None) -> list[str]:
+def _digests(kind: str, rows: Iterable[bytes]) -> list[str]:
     """Return a digest of each row, and of what kind they all are."""
     start = blake2b(kind.encode(errors="surrogatepass"), digest_size=16)
     digests = []
     for row in rows:
         digest = start.copy()
-        digest.update(np.ascontiguousarray(row, dtype=dtype).tobytes())
+        digest.update(row)
         digests.append(digest.hexdigest())
     return digests
 
@@ -215,11 +219,11 @@ def _ids_of_sparse_rows(matrix: Any) -> list[str]:
     matrix = matrix.copy()
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
-    start = blake2b(f"{matrix.dtype.str} {matrix.shape[1]}".encode(), digest_size=16)
-    ids = []
-    for first, last in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
-        digest = start.copy()
-        digest.update(matrix.indices[first:last].astype(np.int64).tobytes())
-        digest.update(matrix.data[first:last].tobytes())
-        ids.append(digest.hexdigest())
-    return ids
+    columns = matrix.indices.astype(np.int64)
+    return _digests(
+        f"{matrix.dtype.str} {matrix.shape[1]}",
+        (
+            columns[first:last].tobytes() + matrix.data[first:last].tobytes()
+            for first, last in pairwise(matrix.indptr)
+        ),
+    )

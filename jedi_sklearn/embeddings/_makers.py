@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,12 @@ def maker_of_probabilities(expert: Expert) -> Maker:
         raise ValueError(f"Expert {expert.name!r} has no head with predict_proba.")
     both = (expert.encoder, expert.head)
     return Maker(expert.name, "probabilities", _fingerprint_of(expert.name, both))
+
+
+MAKER_OF: dict[str, Callable[[Expert], Maker]] = {
+    "features": maker_of_features,
+    "probabilities": maker_of_probabilities,
+}
 
 
 def _fingerprint_of(name: str, obj: Any) -> str:

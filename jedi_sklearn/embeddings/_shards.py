@@ -28,7 +28,7 @@ class Manifest(NamedTuple):
     ids : list of str
         Of the samples, in the order of the rows.
     names : list of str or None
-        The texts or paths that the samples are.
+        The paths of the files that the samples are.
     missing : dict of str to str
         The ids of samples that could not be embedded, and why.
     shape : list of int

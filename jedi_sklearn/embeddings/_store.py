@@ -26,6 +26,7 @@ from ._collections import (
     as_ids,
     collections_in,
     dataset_of,
+    directories_in,
     failures_in,
     is_described,
     names_in,
@@ -36,7 +37,12 @@ from ._collections import (
 from ._extraction import Settings, plan, run
 from ._files import DamagedError, alone, read_json, tidy, write_json
 from ._identity import sample_ids, sample_names
-from ._makers import Probabilities, maker_of_features, maker_of_probabilities
+from ._makers import (
+    MAKER_OF,
+    Probabilities,
+    maker_of_features,
+    maker_of_probabilities,
+)
 from ._numbers import STORED_AS
 from ._rows import StoredRows
 from ._shards import finished_shards, read_manifest, remove_shard
@@ -201,6 +207,7 @@ class EmbeddingStore:
             with named_errors(f"Expert {expert.name!r} is not fitted"):
                 check_is_fitted(expert.estimator)
         features = [maker_of_features(expert) for expert in split]
+        tidy(self.path)
         ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
         self._warn_of_changed_experts(features)
         self._warn_of_changed_samples(features, parts, ids)
@@ -274,11 +281,7 @@ class EmbeddingStore:
         ValueError
             If the store has nothing of the expert, or of a sample, as they are now.
         """
-        if isinstance(expert, str):
-            maker = self._maker_named(expert, "features")
-        else:
-            maker = maker_of_features(split_expert(*expert))
-        return self._stored(maker, samples)
+        return self._stored(expert, "features", samples)
 
     def probabilities(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
         """Return the probabilities that an expert's head gives samples.
@@ -297,11 +300,7 @@ class EmbeddingStore:
         ValueError
             If the store has nothing of the expert, or of a sample, as they are now.
         """
-        if isinstance(expert, str):
-            maker = self._maker_named(expert, "probabilities")
-        else:
-            maker = maker_of_probabilities(split_expert(*expert))
-        return self._stored(maker, samples)
+        return self._stored(expert, "probabilities", samples)
 
     def info(self) -> pd.DataFrame:
         """Say what is here.
@@ -324,8 +323,7 @@ class EmbeddingStore:
                 }
                 for collection in self._collections()
                 for known in [read_collection(collection)]
-                for directory in sorted(collection.iterdir())
-                if directory.is_dir()
+                for directory in directories_in(collection)
             ]
         )
 
@@ -338,10 +336,11 @@ class EmbeddingStore:
             One row for each, with the columns expert, dataset and reason.
         """
         rows = [
-            (Maker.of(collection).expert, dataset_of(directory), reason)
+            (maker.expert, dataset_of(directory), reason)
             for collection in self._collections()
-            if Maker.of(collection).kind == "features"
-            for directory in sorted(collection.iterdir())
+            for maker in [Maker.of(collection)]
+            if maker.kind == "features"
+            for directory in directories_in(collection)
             for reason in failures_in(map(read_manifest, finished_shards(directory)))
         ]
         return pd.DataFrame(rows, columns=["expert", "dataset", "reason"])
@@ -413,8 +412,8 @@ class EmbeddingStore:
         ]
         if works:
             run(works, n_jobs, verbose)
+            tidy(self.path)
             indices = {key: self._index(maker) for key, maker in different.items()}
-        tidy(self.path)
         return [indices[maker[1:]] for maker in makers]
 
     def _create(self) -> None:
@@ -445,7 +444,14 @@ class EmbeddingStore:
             "found as (name, estimator)."
         )
 
-    def _stored(self, maker: Maker, samples: Any) -> StoredRows:
+    def _stored(
+        self, expert: str | tuple[str, Any], kind: str, samples: Any
+    ) -> StoredRows:
+        """Return what an expert has made of samples, all of which must be here."""
+        if isinstance(expert, str):
+            maker = self._maker_named(expert, kind)
+        else:
+            maker = MAKER_OF[kind](split_expert(*expert))
         if not maker.directories(self.path):
             raise ValueError(
                 f"{self.path} has no {maker.kind} of expert {maker.expert!r} as it is "
