@@ -197,6 +197,10 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         once in any case; a search with ``n_jobs`` needs memory for the same.
     device : str, default="auto"
         A device of torch; "auto" is CUDA where there is one, else the CPU.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the embeddings in training and of the matrix products; weights, losses and
+        what is predicted are float32 in any case. "auto" is bfloat16 for experts with
+        1024 features and more together, on hardware that multiplies it faster.
     n_jobs : int or None, default=None
         Number of experts that are fitted or run at once, as in joblib; threads,
         unless :func:`joblib.parallel_backend` says otherwise.
@@ -344,6 +348,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         validation_fraction: float = 0.1,
         memory: Any = None,
         device: str = "auto",
+        precision: str = "auto",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
@@ -385,6 +390,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.validation_fraction = validation_fraction
         self.memory = memory
         self.device = device
+        self.precision = precision
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.warm_start = warm_start

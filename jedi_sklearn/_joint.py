@@ -261,6 +261,7 @@ def optimisation_of(params: Mapping[str, Any], seed: int) -> Optimisation:
         "units_per_class",
         "standardize",
         "device",
+        "precision",
     )
     return training.Optimisation(
         phases=phases,

@@ -116,6 +116,7 @@ _ACCEPTED = {
     "labelled_share": number(0, 1),
     "learning_rate": number(0, open_low=True),
     "learning_rate_decay": one_of("cosine", "constant"),
+    "precision": one_of("auto", "float32", "bfloat16"),
     "weight_decay": number(0),
     "early_stopping": one_of(True, False),
     "n_iter_no_change": integer(1),

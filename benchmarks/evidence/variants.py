@@ -123,4 +123,9 @@ def settings_of(name: str, extra: str, shortened: Params) -> Params:
         return {}
     params = variants(extra)[name] | shortened
     settings = JEDIClassifier(**params).get_params(deep=False)
-    return {key: value for key, value in settings.items() if key != "experts"}
+    # The precision says how fast, and of features as few as the study's nothing.
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in ("experts", "precision")
+    }

@@ -53,6 +53,28 @@ class TrainingRows(NamedTuple):
         return np.concatenate([[0], np.cumsum(self.n_rows)])
 
     @property
+    def strata(self) -> list[int]:
+        """Number of labelled and of unlabelled rows of each dataset, in turn."""
+        return [
+            n
+            for labels, n_rows in zip(self.labels, self.n_rows, strict=True)
+            for n in (len(labels), n_rows - len(labels))
+        ]
+
+    @property
+    def of_labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The label of each row, and how much it counts there: -1 and 0 without one."""
+        labels = np.full(len(self.weights), -1)
+        weights = np.zeros_like(self.weights)
+        for start, of_rows, of_classes in zip(
+            self.starts, self.labels, self.class_weights, strict=False
+        ):
+            own = slice(start, start + len(of_rows))
+            labels[own] = of_rows
+            weights[own] = self.weights[own] * of_classes
+        return labels, weights
+
+    @property
     def sizes(self) -> list[float]:
         """Sum of the weights of each dataset's rows: their number, if all weigh 1."""
         return [
@@ -72,7 +94,7 @@ def stack_rows(
     ----------
     embeddings : sequence, one a dataset, of sequences of ndarray or StoredRows
         The embedding of the dataset's rows by each expert, (n_rows, n_features).
-        What lies in stores and is large is not read now.
+        What is large is not copied but read batch by batch.
     codes : sequence of ndarray of shape (n_rows,) or None
         Class numbers of each dataset's rows, negative where unlabelled; None for a
         dataset without labels.
@@ -113,15 +135,8 @@ def _features(
 ) -> npt.NDArray[np.float32] | StoredMatrix:
     """Return the matrix of all rows, those of each dataset in its order."""
     matrix = StoredMatrix(embeddings, orders)
-    n_stored = sum(
-        part.nbytes
-        for of_experts in embeddings
-        for part in of_experts
-        if not isinstance(part, np.ndarray)
-    )
-    if n_stored > IN_MEMORY_BYTES:
-        return matrix
-    return matrix[:]
+    n_bytes = matrix.shape[0] * matrix.shape[1] * np.dtype(np.float32).itemsize
+    return matrix if n_bytes > IN_MEMORY_BYTES else matrix[:]
 
 
 class Batch(NamedTuple):
@@ -149,6 +164,16 @@ class Batch(NamedTuple):
     weights: Tensor
     label_weights: list[Tensor]
 
+    def labelled_parts(self, x: Tensor) -> list[Tensor]:
+        """Return those rows of a tensor that are each dataset's labelled ones.
+
+        As parts of one split, so that the way back of a gradient is one copy.
+        """
+        lengths = []
+        for rows, labelled in zip(self.rows, self.labelled, strict=True):
+            lengths += [labelled.stop - labelled.start, rows.stop - labelled.stop]
+        return list(x.split(lengths)[::2])
+
 
 class Scores(NamedTuple):
     """What the joint network says of a batch; one entry a student, in order.
@@ -174,17 +199,23 @@ class Scores(NamedTuple):
 class Batches:
     """Iterates over all rows once, shuffled, a whole batch at a time.
 
+    Every batch has its share of each dataset's labelled and of its unlabelled rows,
+    up to rounding.
+
     Parameters
     ----------
     rows : TrainingRows
     batch_size : int
+        The most rows on average.
     generator : torch.Generator
         Source of the shuffles, on the CPU.
     device : torch.device or str
         Where the rows are kept and the batches made.
     labelled_share : float, default=0.0
         Where fewer of all rows than this share have labels, every batch gets more
-        labelled rows, drawn in turn, so many that on average they make up the share.
+        labelled rows, each in turn, so many that on average they make up the share.
+    dtype : torch.dtype
+        Of the features.
     """
 
     def __init__(
@@ -194,28 +225,18 @@ class Batches:
         generator: torch.Generator,
         device: torch.device | str,
         labelled_share: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.batch_size = batch_size
         self.generator = generator
-        self.source = source_of(rows.features, device)
+        self.source = source_of(rows.features, device, dtype)
         self.n_rows = len(rows.features)
-        self.weights = torch.from_numpy(rows.weights).to(device)
-        self.labels = [torch.from_numpy(y).to(device) for y in rows.labels]
-        self.class_weights = [
-            torch.from_numpy(w).to(device) for w in rows.class_weights
-        ]
-        # Borders between the slices: start, end of the labelled rows, next start.
-        starts = rows.starts
-        ends_labelled = starts[:-1] + [len(y) for y in rows.labels]
-        self._borders = np.append(
-            np.column_stack([starts[:-1], ends_labelled]).ravel(), starts[-1]
-        )
-        self._labelled = torch.cat(
-            [torch.arange(a, b) for a, b in zip(starts, ends_labelled, strict=False)]
-        )
-        self._share_added = _share_to_add(
-            len(self._labelled) / self.n_rows, labelled_share
-        )
+        self.strata = rows.strata
+        self.drawn = _drawn_in_an_epoch(self.strata, labelled_share)
+        labels, label_weights = rows.of_labels
+        self._labels = torch.from_numpy(labels).to(device)
+        self._weights = torch.from_numpy(rows.weights).to(device)
+        self._label_weights = torch.from_numpy(label_weights).to(device)
 
     def __len__(self) -> int:
         return -(-self.n_rows // self.batch_size)
@@ -231,47 +252,71 @@ class Batches:
         yield self.batch(chosen)
 
     def _chosen(self) -> Iterator[Tensor]:
-        """Yield the row numbers of batch after batch."""
-        order = torch.randperm(self.n_rows, generator=self.generator)
-        more = self._more_labelled()
-        for chosen in order.split(self.batch_size):
-            n_added = round(self._share_added * len(chosen))
-            added = [next(more) for _ in range(n_added)]
-            yield torch.cat([chosen, chosen.new_tensor(added)])
+        """Return the row numbers of batch after batch, each in ascending order."""
+        rows, numbers = [], []
+        starts = np.cumsum([0, *self.strata])
+        for start, n_rows, n_drawn in zip(
+            starts, self.strata, self.drawn, strict=False
+        ):
+            rows.append(int(start) + self._in_turn(n_rows, n_drawn))
+            numbers.append(self._batch_numbers(n_drawn))
+        row, number = torch.cat(rows), torch.cat(numbers)
+        order = (number * self.n_rows + row).argsort()
+        lengths = number.bincount(minlength=len(self)).tolist()
+        return iter(row[order].split(lengths))
 
-    def _more_labelled(self) -> Iterator[int]:
-        """Yield the labelled rows over and over, each time in another order."""
-        while True:
-            order = torch.randperm(len(self._labelled), generator=self.generator)
-            yield from self._labelled[order].tolist()
+    def _in_turn(self, n_rows: int, n_drawn: int) -> Tensor:
+        """Return so many numbers of rows, each once before one comes again."""
+        turns = [
+            torch.randperm(n_rows, generator=self.generator)
+            for _ in range(0, n_drawn, max(1, n_rows))
+        ]
+        return torch.cat([*turns, torch.empty(0, dtype=torch.int64)])[:n_drawn]
+
+    def _batch_numbers(self, n_drawn: int) -> Tensor:
+        """Deal rows out to the batches evenly, in order, from a random point on."""
+        offset = torch.rand((), generator=self.generator, dtype=torch.float64)
+        borders = torch.arange(1, len(self), dtype=torch.float64) * n_drawn / len(self)
+        return torch.bucketize(
+            torch.arange(n_drawn), (borders + offset).floor().long(), right=True
+        )
 
     def batch(self, chosen: Tensor) -> Batch:
         """Return the batch of the chosen row numbers, whatever their order."""
         chosen = chosen.sort().values
-        borders = np.searchsorted(chosen.numpy(), self._borders)
-        starts, ends_labelled, ends = borders[:-1:2], borders[1::2], borders[2::2]
-        labelled = [
-            slice(int(a), int(b)) for a, b in zip(starts, ends_labelled, strict=True)
-        ]
-        there = chosen.to(self.weights.device)
-        own = [
-            there[part] - int(first)
-            for part, first in zip(labelled, self._borders[::2], strict=False)
-        ]
-        weights = self.weights[there]
-        return Batch(
-            features=self.source.take(chosen),
-            rows=[slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)],
-            labelled=labelled,
-            labels=[y[rows] for y, rows in zip(self.labels, own, strict=True)],
-            weights=weights,
-            label_weights=[
-                weights[part] * of_class[rows]
-                for part, of_class, rows in zip(
-                    labelled, self.class_weights, own, strict=True
-                )
-            ],
+        borders = np.searchsorted(chosen.numpy(), np.cumsum([0, *self.strata]))
+        starts, ends_labelled, ends = (
+            borders[part].tolist()
+            for part in (slice(0, -1, 2), slice(1, None, 2), slice(2, None, 2))
         )
+        labelled = list(map(slice, starts, ends_labelled))
+        there = chosen.to(self._weights.device, non_blocking=True)
+        labels, label_weights = self._labels[there], self._label_weights[there]
+        return Batch(
+            features=self.source.take(chosen, there),
+            rows=list(map(slice, starts, ends)),
+            labelled=labelled,
+            labels=[labels[part] for part in labelled],
+            weights=self._weights[there],
+            label_weights=[label_weights[part] for part in labelled],
+        )
+
+
+def _drawn_in_an_epoch(strata: Sequence[int], labelled_share: float) -> list[int]:
+    """Return how many rows of each stratum an epoch takes.
+
+    Parameters
+    ----------
+    strata : sequence of int
+        See `TrainingRows`; every other one is labelled.
+    labelled_share : float
+    """
+    n_labelled = sum(strata[::2])
+    if not n_labelled:
+        return list(strata)
+    more = _share_to_add(n_labelled / sum(strata), labelled_share) * sum(strata)
+    labelled = [n + round(more * n / n_labelled) for n in strata[::2]]
+    return [n for both in zip(labelled, strata[1::2], strict=True) for n in both]
 
 
 def _share_to_add(labelled: float, wanted: float) -> float:

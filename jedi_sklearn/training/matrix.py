@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol, Self
@@ -14,8 +15,9 @@ from torch import Tensor
 Rows = npt.NDArray[np.intp]
 Features = npt.NDArray[np.float32]
 
-# What stores keep is read into memory up to this size, and else where it is needed.
-IN_MEMORY_BYTES = 2**28
+# Features are copied into one matrix up to this size; of larger ones, which lie in
+# stores or in arrays of their own, rows are read when they are needed.
+IN_MEMORY_BYTES = 2**26
 
 
 class StoredMatrix:
@@ -78,7 +80,7 @@ class StoredMatrix:
             ):
                 columns = taken[places, first:last]
                 if isinstance(embedding, np.ndarray):
-                    columns[:] = embedding[in_part]
+                    _gather(embedding, in_part, columns)
                 else:
                     embedding.take(in_part, out=columns)
         return taken if self._change is None else self._change(taken)
@@ -105,11 +107,23 @@ class StoredMatrix:
                 yield slice(first, last), self._parts[number], in_part
 
 
+def _gather(embedding: Features, rows: Rows, out: Features) -> None:
+    """Copy rows of an array into part of another.
+
+    By torch, which takes several threads, and a third of NumPy's time with one.
+    """
+    with warnings.catch_warnings():
+        # The array may be one that must not be written, and is not.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        source = torch.from_numpy(embedding)
+    torch.index_select(source, 0, torch.from_numpy(rows), out=torch.from_numpy(out))
+
+
 class Source(Protocol):
     """Gives the features of a batch, on the device."""
 
-    def take(self, rows: Tensor) -> Tensor:
-        """Return rows by their numbers, on the CPU and in ascending order."""
+    def take(self, rows: Tensor, there: Tensor) -> Tensor:
+        """Return rows by their numbers in ascending order, here and on the device."""
 
     def will_need(self, rows: Tensor) -> None:
         """Hear which rows will be asked for next, in any order."""
@@ -122,40 +136,52 @@ class Resident:
     ----------
     features : ndarray of shape (n_rows, n_features), float32
     device : torch.device or str
+    dtype : torch.dtype
+        In which they are kept there.
     """
 
-    def __init__(self, features: Features, device: torch.device | str) -> None:
-        self._features = torch.from_numpy(features).to(device)
+    def __init__(
+        self, features: Features, device: torch.device | str, dtype: torch.dtype
+    ) -> None:
+        self._features = torch.from_numpy(features).to(device, dtype)
 
-    def take(self, rows: Tensor) -> Tensor:
-        return self._features.index_select(0, rows.to(self._features.device))
+    def take(self, rows: Tensor, there: Tensor) -> Tensor:
+        return self._features.index_select(0, there)
 
     def will_need(self, rows: Tensor) -> None:
         pass  # They are here.
 
 
 class Streamed:
-    """Features that are read from a store for each batch.
+    """Features that are read for each batch.
 
     Parameters
     ----------
     matrix : StoredMatrix
     device : torch.device or str
+    dtype : torch.dtype
+        Of what is given.
     """
 
-    def __init__(self, matrix: StoredMatrix, device: torch.device | str) -> None:
+    def __init__(
+        self, matrix: StoredMatrix, device: torch.device | str, dtype: torch.dtype
+    ) -> None:
         self._matrix = matrix
         self._device = device
+        self._dtype = dtype
 
-    def take(self, rows: Tensor) -> Tensor:
-        return torch.from_numpy(self._matrix.take(rows.numpy())).to(self._device)
+    def take(self, rows: Tensor, there: Tensor) -> Tensor:
+        taken = torch.from_numpy(self._matrix.take(rows.numpy()))
+        return taken.to(self._device, self._dtype)
 
     def will_need(self, rows: Tensor) -> None:
         self._matrix.will_need(rows.sort().values.numpy())
 
 
-def source_of(features: Features | StoredMatrix, device: torch.device | str) -> Source:
+def source_of(
+    features: Features | StoredMatrix, device: torch.device | str, dtype: torch.dtype
+) -> Source:
     """Return what gives the features of batches on a device."""
     if isinstance(features, StoredMatrix):
-        return Streamed(features, device)
-    return Resident(features, device)
+        return Streamed(features, device, dtype)
+    return Resident(features, device, dtype)

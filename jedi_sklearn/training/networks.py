@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .._weights import Adjustment, Linear
 from .batches import Batch, Scores
+from .dropout import Dropout, draw, mask_of, teacher_dropout
 
 
 class Task(NamedTuple):
@@ -36,6 +37,13 @@ class Weights(NamedTuple):
     adjustments: list[Adjustment]
     heads: list[Linear]
     teachers: list[Linear]
+
+
+class LinearLayer(nn.Linear):
+    """A linear map whose product is taken in the dtype of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
 class AdjustmentNet(nn.Module):
@@ -88,24 +96,6 @@ class Wiring(NamedTuple):
         return cls("base" in seen, "adjusted" in seen, "predictions" in seen, **targets)
 
 
-class Dropout(NamedTuple):
-    """Rates of dropout, and the source of its masks.
-
-    Attributes
-    ----------
-    adjustment : float
-        On what the adjustments add.
-    units_per_class : float
-        The k of Eq. (4), which gives the rate of each teacher's input.
-    generator : torch.Generator
-        On the device of the network.
-    """
-
-    adjustment: float
-    units_per_class: float
-    generator: torch.Generator
-
-
 class JointNetwork(nn.Module):
     """Students and teachers on the embeddings of all experts, Fig. 1.
 
@@ -155,6 +145,9 @@ class JointNetwork(nn.Module):
     def forward(self, batch: Batch, distil: bool = True) -> Scores:
         """Return the scores that the loss of the batch needs.
 
+        Products are taken in the dtype of the features; scores have at least single
+        precision.
+
         Parameters
         ----------
         batch : Batch
@@ -162,29 +155,48 @@ class JointNetwork(nn.Module):
         distil : bool
             Whether the loss has its third term.
         """
-        bases = batch.features.split(self.widths, dim=1)
         changes = self._changes(batch.features)
-        adjusted = [
-            base + self._drop(change, self.dropout.adjustment)
-            for base, change in zip(bases, changes, strict=True)
-        ]
-        own_rows = [batch.labelled[dataset] for dataset in self.datasets]
+        adjusted = self._adjusted(batch.features, changes)
         joint = self._teacher_input(batch.features, adjusted)
+        targets = None
+        if distil and self.wiring.target_dropout and not self.wiring.fixed_targets:
+            teachers, targets = self._under_shared_masks(joint, batch)
+        else:
+            teachers = self._of_own_rows(joint, batch)
+            if distil:
+                targets = self._clean_targets(batch.features, changes)
+        students = [
+            head(
+                adjusted[expert]
+                if distil
+                else batch.labelled_parts(adjusted[expert])[i]
+            )
+            for head, expert, i in zip(
+                self.heads, self.experts, self.datasets, strict=True
+            )
+        ]
         return Scores(
-            students=[
-                head(adjusted[expert] if distil else adjusted[expert][own])
-                for head, expert, own in zip(
-                    self.heads, self.experts, own_rows, strict=True
-                )
-            ],
-            teachers=[
-                teacher(self._drop(joint[own], p))
-                for teacher, own, p in zip(
-                    self.teachers, own_rows, self.teacher_dropout, strict=True
-                )
-            ],
-            targets=self._targets(batch.features, changes, joint) if distil else None,
+            _for_losses(students),
+            _for_losses(teachers),
+            None if targets is None else _for_losses(targets),
         )
+
+    def _changes(self, features: Tensor) -> list[Tensor]:
+        """Return what the adjustments add, before dropout."""
+        bases = features.split(self.widths, dim=1)
+        return [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
+
+    def _adjusted(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
+        """Return the embeddings with what dropout leaves of the changes."""
+        bases = features.split(self.widths, dim=1)
+        rate = self.dropout.adjustment
+        if not self.training or rate == 0.0:
+            return [a + b for a, b in zip(bases, changes, strict=True)]
+        drawn = draw(features, self.dropout.generator).split(self.widths, dim=1)
+        return [
+            torch.addcmul(base, change, mask_of(numbers, rate, base.dtype))
+            for base, change, numbers in zip(bases, changes, drawn, strict=True)
+        ]
 
     def _teacher_input(self, features: Tensor, adjusted: list[Tensor]) -> Tensor:
         """Return what every teacher sees, of shape (n_rows, n_inputs)."""
@@ -198,62 +210,86 @@ class JointNetwork(nn.Module):
             ]
         return torch.cat(parts, dim=1)
 
-    def _targets(
-        self, features: Tensor, changes: list[Tensor], joint: Tensor
-    ) -> list[Tensor]:
+    def _of_own_rows(self, joint: Tensor, batch: Batch) -> list[Tensor]:
+        """Return what the teachers say of their labelled rows, under dropout."""
+        own = batch.labelled_parts(joint)
+        return [
+            teacher(self._drop(own[i], rate))
+            for teacher, i, rate in zip(
+                self.teachers, self.datasets, self.teacher_dropout, strict=True
+            )
+        ]
+
+    def _under_shared_masks(
+        self, joint: Tensor, batch: Batch
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what the teachers say of their own and of all rows, under dropout.
+
+        The masks of all teachers come of one draw: each term of the loss sees those of
+        one teacher. A teacher gets a gradient from the other rows only if the wiring
+        wants it.
+        """
+        drawn = draw(joint, self.dropout.generator)
+        own = batch.labelled_parts(joint)
+        teachers, targets = [], []
+        for teacher, i, rate in zip(
+            self.teachers, self.datasets, self.teacher_dropout, strict=True
+        ):
+            labelled = batch.labelled[i]
+            if self.wiring.target_gradient:
+                target = teacher(self._drop(joint, rate, drawn))
+                scores = target[labelled]
+            else:
+                scores = teacher(self._drop(own[i], rate, drawn[labelled]))
+                with torch.no_grad():
+                    before, after = (
+                        teacher(self._drop(joint[others], rate, drawn[others]))
+                        for others in (
+                            slice(labelled.start),
+                            slice(labelled.stop, None),
+                        )
+                    )
+                target = torch.cat([before, scores.detach(), after])
+            teachers.append(scores)
+            targets.append(target)
+        return teachers, targets
+
+    def _clean_targets(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
         """Return what the teachers say of all rows, for the students to learn."""
         if self.wiring.fixed_targets:
             return self.first.targets(features)
         moves = self.wiring.target_gradient and torch.is_grad_enabled()
         with torch.set_grad_enabled(moves):
-            if self.wiring.target_dropout:
-                return [
-                    teacher(self._drop(joint, p))
-                    for teacher, p in zip(
-                        self.teachers, self.teacher_dropout, strict=True
-                    )
-                ]
             return self._clean_scores(features, changes)
 
     @torch.no_grad()
     def targets(self, features: Tensor) -> list[Tensor]:
         """Return the teachers' scores of all rows, without dropout."""
-        return self._clean_scores(features, self._changes(features))
-
-    def _changes(self, features: Tensor) -> list[Tensor]:
-        """Return what the adjustments add, before dropout."""
-        bases = features.split(self.widths, dim=1)
-        return [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
+        return _for_losses(self._clean_scores(features, self._changes(features)))
 
     def _clean_scores(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
         # Without dropout: Eq. (4) keeps so few inputs that a target taken under
         # it would be mostly noise.
-        clean = list((features + torch.cat(changes, dim=1)).split(self.widths, dim=1))
+        bases = features.split(self.widths, dim=1)
+        clean = [a + b for a, b in zip(bases, changes, strict=True)]
         joint = self._teacher_input(features, clean)
-        return [teacher(joint) for teacher in self.teachers]
+        # One product for all: some have so few classes that theirs would be slow.
+        weight = torch.cat([teacher.weight for teacher in self.teachers])
+        bias = torch.cat([teacher.bias for teacher in self.teachers])
+        scores = F.linear(joint, weight.to(joint.dtype), bias.to(joint.dtype))
+        return list(scores.split([len(t.bias) for t in self.teachers], dim=1))
 
-    def _drop(self, x: Tensor, p: float) -> Tensor:
-        # torch's own dropout draws from the global random state.
-        if not self.training or p == 0.0:
+    def _drop(self, x: Tensor, rate: float, drawn: Tensor | None = None) -> Tensor:
+        if not self.training or rate == 0.0:
             return x
-        kept = torch.empty_like(x).bernoulli_(1.0 - p, generator=self.dropout.generator)
-        return x * kept.div_(1.0 - p)
+        if drawn is None:
+            drawn = draw(x, self.dropout.generator)
+        return x * mask_of(drawn, rate, x.dtype)
 
 
-def teacher_dropout(n_classes: int, n_features: int, units_per_class: float) -> float:
-    """Return the dropout rate of a teacher's input, Eq. (4) of the paper.
-
-    So many inputs remain that there are `units_per_class` (the paper's k) for each
-    class on average, Eq. (5).
-
-    Examples
-    --------
-    >>> round(teacher_dropout(51, 7168, units_per_class=10), 4)
-    0.9289
-    >>> teacher_dropout(10, 64, units_per_class=10)
-    0.0
-    """
-    return max(0.0, 1.0 - units_per_class * n_classes / n_features)
+def _for_losses(scores: list[Tensor]) -> list[Tensor]:
+    """Return scores in single precision where they have less."""
+    return [s.to(torch.promote_types(s.dtype, torch.float32)) for s in scores]
 
 
 def first_adjustments(
@@ -399,10 +435,10 @@ def _adjustment_to_numpy(net: Any) -> Adjustment:
     return Adjustment(_to_numpy(net.down), _to_numpy(net.up))
 
 
-def _from_numpy(weights: Linear) -> nn.Linear:
+def _from_numpy(weights: Linear) -> LinearLayer:
     n_outputs, n_inputs = weights.coef.shape
     # nn.Linear's own initialisation would draw from the global random state.
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, dtype=torch.float32)
+    layer = nn.utils.skip_init(LinearLayer, n_inputs, n_outputs, dtype=torch.float32)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor(weights.coef))
         layer.bias.copy_(torch.tensor(weights.intercept))

@@ -13,12 +13,12 @@ from skorch.callbacks import LRScheduler
 from .._device import available_device
 from .._weights import Linear
 from .batches import Batches, TrainingRows
+from .dropout import Dropout
 from .history import history_frame
 from .losses import Objective
 from .matrix import StoredMatrix
 from .net import JointNet
 from .networks import (
-    Dropout,
     JointNetwork,
     Task,
     Weights,
@@ -28,6 +28,7 @@ from .networks import (
     random_teachers,
     to_numpy,
 )
+from .precision import dtype_of
 from .progress import ProgressLine
 from .scaling import Scaling
 from .schedules import Phase
@@ -66,6 +67,8 @@ class Optimisation(NamedTuple):
         Of first weights, shuffles and dropout masks.
     device : str
         A device of torch, or "auto": CUDA where there is one, else the CPU.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the features and of the products; weights are float32. See `dtype_of`.
     """
 
     phases: Sequence[Phase]
@@ -82,6 +85,7 @@ class Optimisation(NamedTuple):
     patience: int | None
     seed: int
     device: str
+    precision: str
 
 
 class Trained(NamedTuple):
@@ -222,7 +226,12 @@ def _run_phases(
         torch.Generator(device).manual_seed(seed),
     )
     batches = Batches(
-        rows, optimisation.batch_size, shuffles, device, optimisation.labelled_share
+        rows,
+        optimisation.batch_size,
+        shuffles,
+        device,
+        optimisation.labelled_share,
+        dtype_of(optimisation.precision, device, sum(rows.widths)),
     )
     weights, history = first, []
     for phase in optimisation.phases:
