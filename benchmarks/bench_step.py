@@ -74,14 +74,13 @@ def hand_written_epoch(
 
 
 def floor_epoch(
-    problem: Problem, batch_size: int, dtype: torch.dtype, target_dropout: bool
+    problem: Problem, batch_size: int, dtype: torch.dtype
 ) -> Callable[[], None]:
     """Return what does the matrix products of an epoch.
 
     Those of a step: adjustments and heads forward and backward for all rows, but for
     the gradient of the features; targets forward for all rows; teachers backward for
-    their own rows alone, and forward for these once more where targets are taken
-    without dropout.
+    their own rows alone, and forward for these once more, under dropout.
     """
     sizes = problem.sizes
     n_steps = sum(sizes.n_rows) // batch_size
@@ -106,11 +105,8 @@ def floor_epoch(
         add_linear(batch_size, width, n_classes, features=False)
     for n_rows, n_classes in zip(sizes.n_rows, sizes.n_classes, strict=True):
         own = round(batch_size * n_rows / sum(sizes.n_rows))
-        if target_dropout:
-            add(batch_size - own, total, n_classes)
         add_linear(own, total, n_classes, features=False)
-    if not target_dropout:
-        add(batch_size, total, sum(sizes.n_classes))
+    add(batch_size, total, sum(sizes.n_classes))
 
     def run() -> None:
         for _ in range(n_steps):
@@ -134,9 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in ("float32", "bfloat16"):
             dtype = getattr(torch, name)
             contestants[name] = estimator_epoch(problem, batch_size, precision=name)
-            contestants[f"floor {name}"] = floor_epoch(
-                problem, batch_size, dtype, target_dropout=False
-            )
+            contestants[f"floor {name}"] = floor_epoch(problem, batch_size, dtype)
         seconds = in_turn(contestants, asked.rounds)
         for name in ("float32", "bfloat16"):
             report.add(

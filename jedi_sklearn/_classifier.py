@@ -310,7 +310,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     (3,)
     """
 
-    def __init__(  # noqa: PLR0913 - the parameters of the method
+    def __init__(  # noqa: PLR0913, PLR0915 - the parameters of the method
         self,
         experts: Sequence[tuple[str, Any]] | None = None,
         *,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._row_weights import RowWeights
 from .matrix import IN_MEMORY_BYTES, StoredMatrix, source_of
+from .processes import n_processes, rank
 
 
 class TrainingRows(NamedTuple):
@@ -145,6 +146,8 @@ class Batch(NamedTuple):
     Attributes
     ----------
     features : Tensor of shape (n_rows, n_features)
+    datasets : Tensor of shape (n_rows,), int64
+        Number of each row's dataset.
     rows : list of slice
         The rows of each dataset.
     labelled : list of slice
@@ -155,24 +158,19 @@ class Batch(NamedTuple):
         How much each row counts.
     label_weights : list of Tensor of shape (n_labelled,)
         How much each labelled row counts where its label is seen.
+    size : int or Tensor of shape ()
+        Number of rows over which the loss is a mean: that of the rows here, unless
+        some are padding or other processes have more of them.
     """
 
     features: Tensor
+    datasets: Tensor
     rows: list[slice]
     labelled: list[slice]
     labels: list[Tensor]
     weights: Tensor
     label_weights: list[Tensor]
-
-    def labelled_parts(self, x: Tensor) -> list[Tensor]:
-        """Return those rows of a tensor that are each dataset's labelled ones.
-
-        As parts of one split, so that the way back of a gradient is one copy.
-        """
-        lengths = []
-        for rows, labelled in zip(self.rows, self.labelled, strict=True):
-            lengths += [labelled.stop - labelled.start, rows.stop - labelled.stop]
-        return list(x.split(lengths)[::2])
+    size: int | Tensor
 
 
 class Scores(NamedTuple):
@@ -196,17 +194,40 @@ class Scores(NamedTuple):
     targets: list[Tensor] | None
 
 
+class Epoch(NamedTuple):
+    """What a pass over the rows takes.
+
+    Attributes
+    ----------
+    chosen : list of Tensor of int64
+        The row numbers of each batch, in ascending order.
+    borders : list of list of int
+        In each batch where the rows of each stratum begin, and where the last end.
+    n_rows : int
+    weight : float
+        Sum of the weights of the rows.
+    label_weights : list of float
+        For each dataset the sum of those of its labelled rows.
+    """
+
+    chosen: list[Tensor]
+    borders: list[list[int]]
+    n_rows: int
+    weight: float
+    label_weights: list[float]
+
+
 class Batches:
     """Iterates over all rows once, shuffled, a whole batch at a time.
 
-    Every batch has its share of each dataset's labelled and of its unlabelled rows,
-    up to rounding.
+    All batches have the same number of rows, or one less, and in each are as many of
+    a dataset's labelled and of its unlabelled rows as is their share, up to rounding.
 
     Parameters
     ----------
     rows : TrainingRows
     batch_size : int
-        The most rows on average.
+        The most rows of a batch, but for labelled ones that are added.
     generator : torch.Generator
         Source of the shuffles, on the CPU.
     device : torch.device or str
@@ -234,36 +255,106 @@ class Batches:
         self.strata = rows.strata
         self.drawn = _drawn_in_an_epoch(self.strata, labelled_share)
         labels, label_weights = rows.of_labels
-        self._labels = torch.from_numpy(labels).to(device)
-        self._weights = torch.from_numpy(rows.weights).to(device)
-        self._label_weights = torch.from_numpy(label_weights).to(device)
+        datasets = np.repeat(np.arange(len(rows.n_rows)), rows.n_rows)
+        self._weights = torch.from_numpy(np.stack([rows.weights, label_weights]))
+        self._numbers_there = torch.from_numpy(np.stack([labels, datasets])).to(device)
+        self._weights_there = self._weights.to(device)
 
     def __len__(self) -> int:
         return -(-self.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # One batch ahead, so that it can be read while the one before is trained on.
-        batches = self._chosen()
-        chosen = next(batches)
-        for following in batches:
-            self.source.will_need(following)
-            yield self.batch(chosen)
-            chosen = following
-        yield self.batch(chosen)
+        return self.batches(self.epoch())
 
-    def _chosen(self) -> Iterator[Tensor]:
-        """Return the row numbers of batch after batch, each in ascending order."""
-        rows, numbers = [], []
+    def batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """Yield the batches of an epoch."""
+        n, here = n_processes(), rank()
+        following = [*epoch.chosen[1:], None]
+        for chosen, after, borders in zip(
+            epoch.chosen, following, epoch.borders, strict=True
+        ):
+            # One batch ahead, so that it can be read while this one is trained on.
+            if after is not None:
+                self.source.will_need(after[here::n])
+            # Of every stratum each process has its share, up to rounding.
+            own = [-(-(border - here) // n) for border in borders]
+            yield self._batch(chosen[here::n], own)._replace(size=len(chosen))
+
+    def padded(self, epoch: Epoch) -> tuple[Tensor, Tensor]:
+        """Return the batches of an epoch as matrices, of one shape in every epoch.
+
+        Returns
+        -------
+        rows : Tensor of shape (n_batches, n_columns), int64
+            Row numbers; each stratum has the same columns in all batches.
+        real : Tensor of the same shape, float32
+            0 where a row is padding that is not to count, else 1.
+        """
+        borders = np.array(epoch.borders)
+        counts = np.diff(borders, axis=1).ravel()
+        strata = np.repeat(np.tile(np.arange(len(self.strata)), len(borders)), counts)
+        batch = np.repeat(np.arange(len(borders)), borders[:, -1])
+        places = np.concatenate([np.arange(len(chosen)) for chosen in epoch.chosen])
+        columns = np.array(self._columns)[strata] + places - borders[batch, strata]
+        lengths = np.diff(self._columns)
+        # Of each stratum the first row: which does not matter.
+        firsts = np.repeat(np.cumsum([0, *self.strata])[:-1], lengths)
+        rows = torch.from_numpy(np.tile(firsts, (len(borders), 1)))
+        real = torch.zeros(rows.shape)
+        rows[batch, columns] = torch.cat(epoch.chosen)
+        real[batch, columns] = 1.0
+        return rows, real
+
+    @property
+    def n_columns(self) -> int:
+        """Number of rows of a padded batch."""
+        return self._columns[-1]
+
+    @property
+    def _columns(self) -> list[int]:
+        """Where the strata begin in a padded batch, and where the last ends."""
+        # In as much of the epoch as has the rows of a batch and one of each stratum.
+        n_rows = sum(self.drawn)
+        share = (-(-n_rows // len(self)) + len(self.strata)) / n_rows
+        most = [min(n, int(n * share) + 2) for n in self.drawn]
+        return np.cumsum([0, *most]).tolist()
+
+    def of_padded(self, rows: Tensor, real: Tensor) -> Batch:
+        """Return a batch of a row of each of the two matrices, on the device."""
+        batch = self._of_rows(rows, rows, self._columns)
+        return batch._replace(
+            weights=batch.weights * real,
+            label_weights=[
+                weights * real[part]
+                for weights, part in zip(
+                    batch.label_weights, batch.labelled, strict=True
+                )
+            ],
+            size=real.sum(),
+        )
+
+    def epoch(self) -> Epoch:
+        """Shuffle the rows, and deal them out to batches."""
+        rows, places = [], []
         starts = np.cumsum([0, *self.strata])
         for start, n_rows, n_drawn in zip(
             starts, self.strata, self.drawn, strict=False
         ):
             rows.append(int(start) + self._in_turn(n_rows, n_drawn))
-            numbers.append(self._batch_numbers(n_drawn))
-        row, number = torch.cat(rows), torch.cat(numbers)
-        order = (number * self.n_rows + row).argsort()
-        lengths = number.bincount(minlength=len(self)).tolist()
-        return iter(row[order].split(lengths))
+            # Evenly over the epoch, from a random point on.
+            offset = torch.rand((), generator=self.generator, dtype=torch.float64)
+            places.append((torch.arange(n_drawn) + offset) / max(1, n_drawn))
+        in_order = torch.cat(rows)[torch.cat(places).argsort()]
+        chosen = [part.sort().values for part in in_order.tensor_split(len(self))]
+        borders = [np.searchsorted(part.numpy(), starts).tolist() for part in chosen]
+        weights, label_weights = self._weights.double()
+        return Epoch(
+            chosen,
+            borders,
+            len(in_order),
+            float(weights[in_order].sum()),
+            [float(label_weights[labelled].sum()) for labelled in rows[::2]],
+        )
 
     def _in_turn(self, n_rows: int, n_drawn: int) -> Tensor:
         """Return so many numbers of rows, each once before one comes again."""
@@ -273,32 +364,30 @@ class Batches:
         ]
         return torch.cat([*turns, torch.empty(0, dtype=torch.int64)])[:n_drawn]
 
-    def _batch_numbers(self, n_drawn: int) -> Tensor:
-        """Deal rows out to the batches evenly, in order, from a random point on."""
-        offset = torch.rand((), generator=self.generator, dtype=torch.float64)
-        borders = torch.arange(1, len(self), dtype=torch.float64) * n_drawn / len(self)
-        return torch.bucketize(
-            torch.arange(n_drawn), (borders + offset).floor().long(), right=True
-        )
-
     def batch(self, chosen: Tensor) -> Batch:
         """Return the batch of the chosen row numbers, whatever their order."""
         chosen = chosen.sort().values
         borders = np.searchsorted(chosen.numpy(), np.cumsum([0, *self.strata]))
-        starts, ends_labelled, ends = (
-            borders[part].tolist()
-            for part in (slice(0, -1, 2), slice(1, None, 2), slice(2, None, 2))
-        )
+        return self._batch(chosen, borders.tolist())
+
+    def _batch(self, chosen: Tensor, borders: list[int]) -> Batch:
+        there = chosen.to(self._weights_there.device, non_blocking=True)
+        return self._of_rows(chosen, there, borders)
+
+    def _of_rows(self, chosen: Tensor, there: Tensor, borders: list[int]) -> Batch:
+        starts, ends_labelled, ends = borders[:-1:2], borders[1::2], borders[2::2]
         labelled = list(map(slice, starts, ends_labelled))
-        there = chosen.to(self._weights.device, non_blocking=True)
-        labels, label_weights = self._labels[there], self._label_weights[there]
+        labels, datasets = self._numbers_there.index_select(1, there)
+        weights, label_weights = self._weights_there.index_select(1, there)
         return Batch(
             features=self.source.take(chosen, there),
+            datasets=datasets,
             rows=list(map(slice, starts, ends)),
             labelled=labelled,
             labels=[labels[part] for part in labelled],
-            weights=self._weights[there],
+            weights=weights,
             label_weights=[label_weights[part] for part in labelled],
+            size=len(chosen),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -46,15 +47,15 @@ def teacher_dropout(n_classes: int, n_features: int, units_per_class: float) -> 
     return max(0.0, 1.0 - units_per_class * n_classes / n_features)
 
 
-def draw(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Return a number for each of a tensor's, uniform over 16 bits, int16.
+def draw(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Return numbers that are uniform over 16 bits, of shape `shape`, int16.
 
     The global random state, from which torch's own dropout draws, is left alone.
     """
-    n_words = -(-prod(like.shape) // 4)
-    words = torch.empty(n_words, dtype=torch.int64, device=like.device)
+    n_words = -(-prod(shape) // 4)
+    words = torch.empty(n_words, dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)
-    return words.view(torch.int16)[: prod(like.shape)].view(like.shape)
+    return words.view(torch.int16)[: prod(shape)].view(shape)
 
 
 def mask_of(drawn: Tensor, rate: float, dtype: torch.dtype) -> Tensor:

@@ -63,9 +63,11 @@ def soft_cross_entropy(scores: Tensor, targets: Tensor, temperature: float) -> T
     Multiplied by the square of the temperature, so that the size of the gradient
     does not depend on it (Hinton et al., section 2).
     """
-    wanted = F.softmax(targets / temperature, dim=1)
-    given = F.log_softmax(scores / temperature, dim=1)
-    return -(wanted * given).sum(dim=1) * temperature**2
+    if temperature == 1.0:
+        return F.cross_entropy(scores, F.softmax(targets, dim=1), reduction="none")
+    return temperature**2 * soft_cross_entropy(
+        scores / temperature, targets / temperature, 1.0
+    )
 
 
 def soft_kl(scores: Tensor, targets: Tensor, temperature: float) -> Tensor:
@@ -214,11 +216,13 @@ class Objective(NamedTuple):
     distillation_loss : callable
         Scores of students, those of teachers and the temperature to one value a row.
     temperature : float
-    weights : ndarray of shape (n_datasets, n_datasets)
+    weights : ndarray or Tensor of shape (n_datasets, n_datasets)
         Weights of Eq. (2), see `distillation_weights`; zero where a student does
         not learn, see `distillation_sources`.
     sharpening : float
         By which the teachers' scores are multiplied before students learn them.
+    factors : Tensor of shape (3,), optional
+        alpha, beta and gamma where the steps are taken; see `on`.
     """
 
     alpha: float
@@ -228,13 +232,20 @@ class Objective(NamedTuple):
     teacher_loss: ClassificationLoss
     distillation_loss: DistillationLoss
     temperature: float
-    weights: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64] | Tensor
     sharpening: float = 1.0
+    factors: Tensor | None = None
+
+    def on(self, device: torch.device | str) -> Objective:
+        """Return the same with its numbers on a device, where steps need not wait."""
+        factors = torch.tensor([self.alpha, self.beta, self.gamma], device=device)
+        weights = torch.as_tensor(self.weights, dtype=torch.float32, device=device)
+        return self._replace(weights=weights, factors=factors)
 
     @property
     def distils(self) -> bool:
         """Whether there is a third term."""
-        return self.gamma > 0 and bool(self.weights.any())
+        return self.gamma > 0 and bool((self.weights != 0).any())
 
 
 def joint_loss(
@@ -259,40 +270,39 @@ def joint_loss(
         Sums over the rows, by their weights, of the three terms for each student,
         before they are weighed by alpha, beta and gamma; without gradient.
     """
-    student, teacher = [], []
-    for k, i in enumerate(datasets):
-        own = scores.students[k]
-        if scores.targets is not None:
-            own = own[batch.labelled[i]]
-        labels, weights = batch.labels[i], batch.label_weights[i]
-        student.append(weights @ objective.student_loss(own, labels))
-        teacher.append(weights @ objective.teacher_loss(scores.teachers[k], labels))
-    supervised = torch.stack([torch.stack(student), torch.stack(teacher)])
-    distillation = torch.zeros_like(supervised[0])
-    if scores.targets is not None:
-        distillation = _distillation(objective, scores, batch, datasets)
-    terms = torch.cat([supervised, distillation[None]])
-    alpha, beta, gamma = objective.alpha, objective.beta, objective.gamma
-    loss = (alpha * terms[0] + beta * terms[1] + gamma * terms[2]).sum()
-    return loss / len(batch.features), terms.detach()
+    terms = []
+    for i, given in zip(datasets, scores.students, strict=True):
+        own = given if scores.targets is None else given[batch.labelled[i]]
+        losses = objective.student_loss(own, batch.labels[i])
+        terms.append(batch.label_weights[i] @ losses)
+    for i, given in zip(datasets, scores.teachers, strict=True):
+        losses = objective.teacher_loss(given, batch.labels[i])
+        terms.append(batch.label_weights[i] @ losses)
+    if scores.targets is None:
+        terms += [torch.zeros_like(term) for term in terms[: len(datasets)]]
+    else:
+        terms += _distillation(objective, scores, batch, datasets)
+    stacked = torch.stack(terms).view(3, len(datasets))
+    factors = objective.factors
+    if factors is None:
+        factors = stacked.new_tensor([objective.alpha, objective.beta, objective.gamma])
+    loss = (factors @ stacked).sum()
+    return loss / batch.size, stacked.detach()
 
 
 def _distillation(
     objective: Objective, scores: Scores, batch: Batch, datasets: Sequence[int]
-) -> Tensor:
-    """Return the sums over the rows of the third term, of shape (n_students,)."""
+) -> list[Tensor]:
+    """Return for each student the sum over the rows of the third term."""
     assert scores.targets is not None
-    counts = [rows.stop - rows.start for rows in batch.rows]
-    weights = torch.from_numpy(np.repeat(objective.weights, counts, axis=0))
-    weights = weights.to(scores.students[0]) * batch.weights[:, None]
-    return torch.stack(
-        [
-            weights[:, i]
-            @ objective.distillation_loss(
-                given, target * objective.sharpening, objective.temperature
-            )
-            for i, given, target in zip(
-                datasets, scores.students, scores.targets, strict=True
-            )
-        ]
-    )
+    of_datasets = torch.as_tensor(objective.weights).to(batch.weights)
+    weights = (of_datasets[batch.datasets] * batch.weights[:, None]).unbind(dim=1)
+    return [
+        weights[i]
+        @ objective.distillation_loss(
+            given, target * objective.sharpening, objective.temperature
+        )
+        for i, given, target in zip(
+            datasets, scores.students, scores.targets, strict=True
+        )
+    ]

@@ -18,6 +18,8 @@ Features = npt.NDArray[np.float32]
 # Features are copied into one matrix up to this size; of larger ones, which lie in
 # stores or in arrays of their own, rows are read when they are needed.
 IN_MEMORY_BYTES = 2**26
+# Share of the free memory of a GPU that features may take.
+ROOM = 0.75
 
 
 class StoredMatrix:
@@ -120,7 +122,15 @@ def _gather(embedding: Features, rows: Rows, out: Features) -> None:
 
 
 class Source(Protocol):
-    """Gives the features of a batch, on the device."""
+    """Gives the features of a batch, on the device.
+
+    Attributes
+    ----------
+    stays : bool
+        Whether all features are there.
+    """
+
+    stays: bool
 
     def take(self, rows: Tensor, there: Tensor) -> Tensor:
         """Return rows by their numbers in ascending order, here and on the device."""
@@ -134,16 +144,25 @@ class Resident:
 
     Parameters
     ----------
-    features : ndarray of shape (n_rows, n_features), float32
+    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
     device : torch.device or str
     dtype : torch.dtype
         In which they are kept there.
     """
 
+    stays = True
+
     def __init__(
-        self, features: Features, device: torch.device | str, dtype: torch.dtype
+        self,
+        features: Features | StoredMatrix,
+        device: torch.device | str,
+        dtype: torch.dtype,
     ) -> None:
-        self._features = torch.from_numpy(features).to(device, dtype)
+        self._features = torch.empty(features.shape, dtype=dtype, device=device)
+        at_once = max(1, IN_MEMORY_BYTES // (4 * features.shape[1]))
+        for start in range(0, len(features), at_once):
+            run = slice(start, start + at_once)
+            self._features[run] = torch.from_numpy(features[run])
 
     def take(self, rows: Tensor, there: Tensor) -> Tensor:
         return self._features.index_select(0, there)
@@ -163,6 +182,8 @@ class Streamed:
         Of what is given.
     """
 
+    stays = False
+
     def __init__(
         self, matrix: StoredMatrix, device: torch.device | str, dtype: torch.dtype
     ) -> None:
@@ -171,8 +192,11 @@ class Streamed:
         self._dtype = dtype
 
     def take(self, rows: Tensor, there: Tensor) -> Tensor:
-        taken = torch.from_numpy(self._matrix.take(rows.numpy()))
-        return taken.to(self._device, self._dtype)
+        taken = torch.from_numpy(self._matrix.take(rows.numpy())).to(self._dtype)
+        if torch.device(self._device).type == "cuda":
+            # Copied while the device is at the batch before.
+            taken = taken.pin_memory()
+        return taken.to(self._device, non_blocking=True)
 
     def will_need(self, rows: Tensor) -> None:
         self._matrix.will_need(rows.sort().values.numpy())
@@ -182,6 +206,15 @@ def source_of(
     features: Features | StoredMatrix, device: torch.device | str, dtype: torch.dtype
 ) -> Source:
     """Return what gives the features of batches on a device."""
-    if isinstance(features, StoredMatrix):
+    n_bytes = features.shape[0] * features.shape[1] * dtype.itemsize
+    if isinstance(features, StoredMatrix) and n_bytes > _room_on(device):
         return Streamed(features, device, dtype)
     return Resident(features, device, dtype)
+
+
+def _room_on(device: torch.device | str) -> float:
+    """Return how many bytes of features a device may hold besides its work."""
+    if torch.device(device).type != "cuda":
+        return 0.0  # Larger ones than those of `IN_MEMORY_BYTES` stay where they are.
+    free, _ = torch.cuda.mem_get_info(device)
+    return ROOM * free

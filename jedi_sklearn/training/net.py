@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer
+from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
-from .batches import Batch, Batches, Scores
+from .batches import Batch, Batches, Epoch, Scores
+from .history import TERMS
 from .losses import joint_loss
+from .processes import add_up, n_processes
+from .replay import ReplayedStep
 
 
 class JointNet(NeuralNet):
@@ -45,6 +49,13 @@ class JointNet(NeuralNet):
         super().__init__(module, criterion, train_split=None, **kwargs)
         self.distils = distils
 
+    def initialize(self) -> JointNet:
+        super().initialize()
+        shape = (len(TERMS), len(self.module_.datasets))
+        self.sums_ = torch.zeros(shape, device=self.device, dtype=torch.float64)
+        self.replayed_: dict[bool, ReplayedStep] = {}
+        return self
+
     def get_default_callbacks(self) -> list[tuple[str, Any]]:
         return [("epoch_timer", EpochTimer())]
 
@@ -70,11 +81,12 @@ class JointNet(NeuralNet):
         datasets = self.module_.datasets
         loss, terms = joint_loss(self.criterion_, scores, batch, datasets)
         loss.backward()
+        weights = self.module_.parameters()
+        add_up([weight.grad for weight in weights if weight.grad is not None])
         return {
             "loss": loss,
             "y_pred": scores,
-            "terms": torch.cat([terms, _n_correct(scores, batch, datasets)]),
-            "sizes": _sizes(batch, datasets),
+            "terms": torch.cat([terms, _hits(scores, batch, datasets)]),
         }
 
     def run_single_epoch(
@@ -89,50 +101,84 @@ class JointNet(NeuralNet):
             return
         # Once an epoch: it walks through all modules.
         self._set_training(training)
-        terms, sizes, loss, n_rows = torch.zeros(
-            4, device=self.device, dtype=torch.float64
+        epoch = iterator.epoch()
+        self.sums_.zero_()
+        if self._can_replay(iterator):
+            self._replay_epoch(iterator, epoch)
+        else:
+            for batch in iterator.batches(epoch):
+                self.history.new_batch()  # for callbacks that note something of it
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                self.sums_ += step["terms"]
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+            add_up([self.sums_])
+        self._record(self.sums_.cpu(), epoch)
+
+    def _can_replay(self, batches: Batches) -> bool:
+        """Say whether steps can be recorded, which callbacks between them forbid."""
+        return (
+            torch.device(self.device).type == "cuda"
+            and batches.source.stays
+            and n_processes() == 1
+            and not any(map(_looks_at_steps, dict(self.callbacks_).values()))
         )
-        for batch in iterator:
-            self.history.new_batch()  # for callbacks that note something of it
-            self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
-            terms = terms + step["terms"]
-            sizes = sizes + step["sizes"]
-            loss = loss + step["loss"].detach() * len(batch.features)
-            n_rows = n_rows + len(batch.features)
-            self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record("train_loss", (loss / n_rows).item())
+
+    def _replay_epoch(self, batches: Batches, epoch: Epoch) -> None:
+        """Train on padded batches by recordings, one with and one without targets."""
+        distils = self.distils(len(self.history))
+        if distils not in self.replayed_:
+            self.replayed_[distils] = ReplayedStep(
+                partial(self._padded_step, batches),
+                batches.n_columns,
+                self.module_.dropout.generator,
+            )
+        replayed = self.replayed_[distils]
+        rows, real = (part.to(self.device) for part in batches.padded(epoch))
+        for of_rows, of_real in zip(rows, real, strict=True):
+            replayed(of_rows, of_real)
+
+    def _padded_step(self, batches: Batches, rows: Tensor, real: Tensor) -> None:
+        self._zero_grad_optimizer()
+        step = self.train_step_single(batches.of_padded(rows, real))
+        self._step_optimizer(None)
+        self.sums_ += step["terms"]
+
+    def _record(self, terms: Tensor, epoch: Epoch) -> None:
+        """Write the means of an epoch into the history, from sums over its rows."""
+        objective = self.criterion_
+        factors = terms.new_tensor([objective.alpha, objective.beta, objective.gamma])
+        loss = (factors @ terms[:3]).sum() / epoch.n_rows
+        labelled = terms.new_tensor(epoch.label_weights)[self.module_.datasets]
+        sizes = labelled.expand_as(terms).clone()
+        sizes[2] = epoch.weight
         # Plain numbers: skorch writes histories as JSON.
+        self.history.record("train_loss", loss.item())
         self.history.record("terms", (terms / sizes).tolist())
 
 
+def _looks_at_steps(callback: Callback) -> bool:
+    names = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+    return any(
+        getattr(type(callback), name, None) is not getattr(Callback, name)
+        for name in names
+    )
+
+
 @torch.no_grad()
-def _n_correct(scores: Scores, batch: Batch, datasets: list[int]) -> Tensor:
-    """Count the rows that student and teacher get right, (2, n_students)."""
-    counts = []
+def _hits(scores: Scores, batch: Batch, datasets: list[int]) -> Tensor:
+    """Sum the weights of the rows that students and teachers get right.
+
+    Returns
+    -------
+    hits : Tensor of shape (2, n_students)
+    """
+    hits = []
     for k, i in enumerate(datasets):
-        labels = batch.labels[i]
         student = scores.students[k]
         if scores.targets is not None:
             student = student[batch.labelled[i]]
-        counts.append(
-            torch.stack(
-                [
-                    (student.argmax(dim=1) == labels).sum(),
-                    (scores.teachers[k].argmax(dim=1) == labels).sum(),
-                ]
-            )
-        )
-    return torch.stack(counts, dim=1)
-
-
-def _sizes(batch: Batch, datasets: list[int]) -> Tensor:
-    """Return what the sums of a step are sums over, (5, n_students).
-
-    Weights of labelled rows for the first two terms, weights of all rows for the
-    third, numbers of labelled rows for what is counted.
-    """
-    labelled = torch.stack([batch.label_weights[i].sum() for i in datasets])
-    everything = batch.weights.sum().expand_as(labelled)
-    counts = labelled.new_tensor([len(batch.labels[i]) for i in datasets])
-    return torch.stack([labelled, labelled, everything, counts, counts])
+        given = torch.stack([student, scores.teachers[k]]).argmax(dim=2)
+        weights = batch.label_weights[i]
+        hits.append((given == batch.labels[i]).to(weights.dtype) @ weights)
+    return torch.stack(hits, dim=1)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .._weights import Adjustment, Linear
 from .batches import Batch, Scores
 from .dropout import Dropout, draw, mask_of, teacher_dropout
+from .layers import AdjustmentNet, LinearLayer, Part, of_parts
 
 
 class Task(NamedTuple):
@@ -37,30 +37,6 @@ class Weights(NamedTuple):
     adjustments: list[Adjustment]
     heads: list[Linear]
     teachers: list[Linear]
-
-
-class LinearLayer(nn.Linear):
-    """A linear map whose product is taken in the dtype of its input."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
-
-
-class AdjustmentNet(nn.Module):
-    """What the adjustment module adds to an embedding, Fig. 2 of the paper.
-
-    Two layers with SiLU between.
-
-    Shape: (n_rows, n_features) to (n_rows, n_features).
-    """
-
-    def __init__(self, weights: Adjustment) -> None:
-        super().__init__()
-        self.down = _from_numpy(weights.down)
-        self.up = _from_numpy(weights.up)
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        return self.up(F.silu(self.down(embedding)))
 
 
 class Wiring(NamedTuple):
@@ -119,6 +95,8 @@ class JointNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.widths = [len(weights_.up.intercept) for weights_ in weights.adjustments]
+        starts = np.cumsum([0, *self.widths]).tolist()
+        self.columns = list(map(slice, starts, starts[1:]))
         self.datasets = [task.dataset for task in tasks]
         self.experts = [task.expert for task in tasks]
         self.wiring = wiring or Wiring()
@@ -128,8 +106,8 @@ class JointNetwork(nn.Module):
             for t in weights.teachers
         ]
         self.adjustments = nn.ModuleList(map(AdjustmentNet, weights.adjustments))
-        self.heads = nn.ModuleList(map(_from_numpy, weights.heads))
-        self.teachers = nn.ModuleList(map(_from_numpy, weights.teachers))
+        self.heads = nn.ModuleList(map(LinearLayer, weights.heads))
+        self.teachers = nn.ModuleList(map(LinearLayer, weights.teachers))
         if self.wiring.fixed_targets:
             moving = self.wiring._replace(fixed_targets=False)
             self.first = JointNetwork(weights, tasks, dropout, moving)
@@ -145,8 +123,8 @@ class JointNetwork(nn.Module):
     def forward(self, batch: Batch, distil: bool = True) -> Scores:
         """Return the scores that the loss of the batch needs.
 
-        Products are taken in the dtype of the features; scores have at least single
-        precision.
+        Products are taken in the dtype of the features; scores have single precision or
+        more.
 
         Parameters
         ----------
@@ -155,141 +133,157 @@ class JointNetwork(nn.Module):
         distil : bool
             Whether the loss has its third term.
         """
-        changes = self._changes(batch.features)
-        adjusted = self._adjusted(batch.features, changes)
+        change = self._change(batch.features)
+        adjusted = batch.features + self._drop(change, self.dropout.adjustment)
         joint = self._teacher_input(batch.features, adjusted)
-        targets = None
-        if distil and self.wiring.target_dropout and not self.wiring.fixed_targets:
-            teachers, targets = self._under_shared_masks(joint, batch)
-        else:
-            teachers = self._of_own_rows(joint, batch)
-            if distil:
-                targets = self._clean_targets(batch.features, changes)
-        students = [
-            head(
-                adjusted[expert]
-                if distil
-                else batch.labelled_parts(adjusted[expert])[i]
-            )
-            for head, expert, i in zip(
-                self.heads, self.experts, self.datasets, strict=True
-            )
-        ]
-        return Scores(
-            _for_losses(students),
-            _for_losses(teachers),
-            None if targets is None else _for_losses(targets),
+        own = [batch.labelled[dataset] for dataset in self.datasets]
+        everything = [slice(0, len(joint))] * len(own)
+        of_students = self._student_parts(everything if distil else own)
+        if distil and self._takes_targets_under_dropout():
+            return self._under_shared_masks(adjusted, of_students, joint, own)
+        n_rows = [rows.stop - rows.start for rows in own]
+        drawn = self._draw(sum(n_rows), joint).split(n_rows)
+        students, teachers = self._of_parts(
+            adjusted, of_students, joint, self._teacher_parts(joint, own, drawn)
         )
+        targets = None
+        if distil:
+            targets = self._clean_targets(batch.features, change)
+        return Scores(students, teachers, targets)
 
-    def _changes(self, features: Tensor) -> list[Tensor]:
-        """Return what the adjustments add, before dropout."""
-        bases = features.split(self.widths, dim=1)
-        return [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
-
-    def _adjusted(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
-        """Return the embeddings with what dropout leaves of the changes."""
-        bases = features.split(self.widths, dim=1)
-        rate = self.dropout.adjustment
-        if not self.training or rate == 0.0:
-            return [a + b for a, b in zip(bases, changes, strict=True)]
-        drawn = draw(features, self.dropout.generator).split(self.widths, dim=1)
-        return [
-            torch.addcmul(base, change, mask_of(numbers, rate, base.dtype))
-            for base, change, numbers in zip(bases, changes, drawn, strict=True)
-        ]
-
-    def _teacher_input(self, features: Tensor, adjusted: list[Tensor]) -> Tensor:
-        """Return what every teacher sees, of shape (n_rows, n_inputs)."""
-        parts = [features] if self.wiring.base else []
-        if self.wiring.adjusted:
-            parts = adjusted
-        if self.wiring.predictions:
-            parts = parts + [
-                head(adjusted[expert])
-                for head, expert in zip(self.heads, self.experts, strict=True)
-            ]
-        return torch.cat(parts, dim=1)
-
-    def _of_own_rows(self, joint: Tensor, batch: Batch) -> list[Tensor]:
-        """Return what the teachers say of their labelled rows, under dropout."""
-        own = batch.labelled_parts(joint)
-        return [
-            teacher(self._drop(own[i], rate))
-            for teacher, i, rate in zip(
-                self.teachers, self.datasets, self.teacher_dropout, strict=True
-            )
-        ]
+    def _takes_targets_under_dropout(self) -> bool:
+        wanted = self.wiring.target_dropout and not self.wiring.fixed_targets
+        return wanted and self.training
 
     def _under_shared_masks(
-        self, joint: Tensor, batch: Batch
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return what the teachers say of their own and of all rows, under dropout.
+        self,
+        adjusted: Tensor,
+        of_students: list[Part],
+        joint: Tensor,
+        own: Sequence[slice],
+    ) -> Scores:
+        """Return the scores where targets are taken under dropout.
 
         The masks of all teachers come of one draw: each term of the loss sees those of
-        one teacher. A teacher gets a gradient from the other rows only if the wiring
-        wants it.
+        one teacher alone. A teacher sees its labelled rows once, for both of its terms.
         """
-        drawn = draw(joint, self.dropout.generator)
-        own = batch.labelled_parts(joint)
-        teachers, targets = [], []
-        for teacher, i, rate in zip(
-            self.teachers, self.datasets, self.teacher_dropout, strict=True
-        ):
-            labelled = batch.labelled[i]
-            if self.wiring.target_gradient:
-                target = teacher(self._drop(joint, rate, drawn))
-                scores = target[labelled]
-            else:
-                scores = teacher(self._drop(own[i], rate, drawn[labelled]))
-                with torch.no_grad():
-                    before, after = (
-                        teacher(self._drop(joint[others], rate, drawn[others]))
-                        for others in (
-                            slice(labelled.start),
-                            slice(labelled.stop, None),
-                        )
-                    )
-                target = torch.cat([before, scores.detach(), after])
-            teachers.append(scores)
-            targets.append(target)
-        return teachers, targets
+        drawn = self._draw(len(joint), joint)
 
-    def _clean_targets(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
+        def parts(rows: Sequence[slice]) -> list[Part]:
+            return self._teacher_parts(joint, rows, [drawn[r] for r in rows])
+
+        if self.wiring.target_gradient:
+            everything = parts([slice(0, len(joint))] * len(own))
+            students, targets = self._of_parts(adjusted, of_students, joint, everything)
+            teachers = [target[rows] for target, rows in zip(targets, own, strict=True)]
+            return Scores(students, teachers, targets)
+        students, teachers = self._of_parts(adjusted, of_students, joint, parts(own))
+        with torch.no_grad():
+            before, after = (
+                of_parts(joint, parts(rows), self.teachers)
+                for rows in (
+                    [slice(0, rows.start) for rows in own],
+                    [slice(rows.stop, len(joint)) for rows in own],
+                )
+            )
+            targets = list(map(torch.cat, zip(before, teachers, after, strict=True)))
+        return Scores(students, teachers, targets)
+
+    def _change(self, features: Tensor) -> Tensor:
+        """Return what the adjustments add, before dropout, (n_rows, n_features)."""
+        bases = features.split(self.widths, dim=1)
+        changes = [net(base) for net, base in zip(self.adjustments, bases, strict=True)]
+        return torch.cat(changes, dim=1)
+
+    def _teacher_input(self, features: Tensor, adjusted: Tensor) -> Tensor:
+        """Return what every teacher sees, of shape (n_rows, n_inputs)."""
+        seen = features if self.wiring.base else adjusted
+        if not self.wiring.predictions:
+            return seen
+        everything = self._student_parts([slice(None)] * len(self.heads))
+        predictions = of_parts(adjusted, everything, self.heads)
+        kept = [seen] if self.wiring.base or self.wiring.adjusted else []
+        return torch.cat([*kept, *predictions], dim=1)
+
+    def _student_parts(self, rows: Sequence[slice]) -> list[Part]:
+        """Return what of the adjusted embeddings each head sees."""
+        return [
+            Part(of_head, self.columns[expert])
+            for of_head, expert in zip(rows, self.experts, strict=True)
+        ]
+
+    def _teacher_parts(
+        self, joint: Tensor, rows: Sequence[slice], drawn: Sequence[Tensor]
+    ) -> list[Part]:
+        """Return what of their input the teachers see, under dropout.
+
+        Parameters
+        ----------
+        joint : Tensor of shape (n_rows, n_inputs)
+        rows : sequence of slice
+            Of each teacher.
+        drawn : sequence of Tensor
+            For each teacher numbers for the masks of its rows.
+        """
+        return [
+            Part(of_teacher, slice(None), self._mask(numbers, rate, joint.dtype))
+            for of_teacher, numbers, rate in zip(
+                rows, drawn, self.teacher_dropout, strict=True
+            )
+        ]
+
+    def _of_parts(
+        self,
+        adjusted: Tensor,
+        of_students: list[Part],
+        joint: Tensor,
+        of_teachers: list[Part],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what students and teachers say of what they see."""
+        if joint is not adjusted:
+            students = of_parts(adjusted, of_students, self.heads)
+            return students, of_parts(joint, of_teachers, self.teachers)
+        scores = of_parts(
+            adjusted, of_students + of_teachers, [*self.heads, *self.teachers]
+        )
+        return scores[: len(of_students)], scores[len(of_students) :]
+
+    def _clean_targets(self, features: Tensor, change: Tensor) -> list[Tensor]:
         """Return what the teachers say of all rows, for the students to learn."""
         if self.wiring.fixed_targets:
             return self.first.targets(features)
         moves = self.wiring.target_gradient and torch.is_grad_enabled()
         with torch.set_grad_enabled(moves):
-            return self._clean_scores(features, changes)
+            return self._clean_scores(features, change)
 
     @torch.no_grad()
     def targets(self, features: Tensor) -> list[Tensor]:
         """Return the teachers' scores of all rows, without dropout."""
-        return _for_losses(self._clean_scores(features, self._changes(features)))
+        return self._clean_scores(features, self._change(features))
 
-    def _clean_scores(self, features: Tensor, changes: list[Tensor]) -> list[Tensor]:
+    def _clean_scores(self, features: Tensor, change: Tensor) -> list[Tensor]:
         # Without dropout: Eq. (4) keeps so few inputs that a target taken under
         # it would be mostly noise.
-        bases = features.split(self.widths, dim=1)
-        clean = [a + b for a, b in zip(bases, changes, strict=True)]
-        joint = self._teacher_input(features, clean)
-        # One product for all: some have so few classes that theirs would be slow.
-        weight = torch.cat([teacher.weight for teacher in self.teachers])
-        bias = torch.cat([teacher.bias for teacher in self.teachers])
-        scores = F.linear(joint, weight.to(joint.dtype), bias.to(joint.dtype))
-        return list(scores.split([len(t.bias) for t in self.teachers], dim=1))
+        joint = self._teacher_input(features, features + change)
+        everything = Part(slice(None), slice(None))
+        return of_parts(joint, [everything] * len(self.teachers), self.teachers)
 
-    def _drop(self, x: Tensor, rate: float, drawn: Tensor | None = None) -> Tensor:
+    def _drop(self, x: Tensor, rate: float) -> Tensor:
         if not self.training or rate == 0.0:
             return x
-        if drawn is None:
-            drawn = draw(x, self.dropout.generator)
-        return x * mask_of(drawn, rate, x.dtype)
+        return x * mask_of(draw(x.shape, self.dropout.generator), rate, x.dtype)
 
+    def _mask(self, drawn: Tensor, rate: float, dtype: torch.dtype) -> Tensor | None:
+        if not self.training or rate == 0.0:
+            return None
+        return mask_of(drawn, rate, dtype)
 
-def _for_losses(scores: list[Tensor]) -> list[Tensor]:
-    """Return scores in single precision where they have less."""
-    return [s.to(torch.promote_types(s.dtype, torch.float32)) for s in scores]
+    def _draw(self, n_rows: int, joint: Tensor) -> Tensor:
+        """Return numbers for the masks of the teachers' inputs, if there are any."""
+        shape = (n_rows, joint.shape[1])
+        if not self.training or not any(self.teacher_dropout):
+            return joint.new_empty(shape)  # nobody looks
+        return draw(shape, self.dropout.generator)
 
 
 def first_adjustments(
@@ -422,31 +416,11 @@ def on_embeddings(
     return folded
 
 
-def to_numpy(network: JointNetwork) -> Weights:
-    """Return copies of the weights."""
+def to_numpy(network: Any) -> Weights:
+    """Return copies of a joint network's weights."""
     return Weights(
-        [_adjustment_to_numpy(net) for net in network.adjustments],
-        [_to_numpy(head) for head in network.heads],
-        [_to_numpy(teacher) for teacher in network.teachers],
-    )
-
-
-def _adjustment_to_numpy(net: Any) -> Adjustment:
-    return Adjustment(_to_numpy(net.down), _to_numpy(net.up))
-
-
-def _from_numpy(weights: Linear) -> LinearLayer:
-    n_outputs, n_inputs = weights.coef.shape
-    # nn.Linear's own initialisation would draw from the global random state.
-    layer = nn.utils.skip_init(LinearLayer, n_inputs, n_outputs, dtype=torch.float32)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(weights.coef))
-        layer.bias.copy_(torch.tensor(weights.intercept))
-    return layer
-
-
-def _to_numpy(layer: Any) -> Linear:
-    return Linear(
-        layer.weight.detach().cpu().numpy().copy(),
-        layer.bias.detach().cpu().numpy().copy(),
+        *(
+            [layer.to_numpy() for layer in layers]
+            for layers in (network.adjustments, network.heads, network.teachers)
+        )
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from skorch.callbacks import LRScheduler
@@ -29,6 +31,7 @@ from .networks import (
     to_numpy,
 )
 from .precision import dtype_of
+from .processes import check_same, rank
 from .progress import ProgressLine
 from .scaling import Scaling
 from .schedules import Phase
@@ -223,7 +226,7 @@ def _run_phases(
     dropout = Dropout(
         optimisation.adjustment_dropout,
         optimisation.units_per_class,
-        torch.Generator(device).manual_seed(seed),
+        torch.Generator(device).manual_seed(seed + rank()),
     )
     batches = Batches(
         rows,
@@ -233,6 +236,7 @@ def _run_phases(
         optimisation.labelled_share,
         dtype_of(optimisation.precision, device, sum(rows.widths)),
     )
+    check_same([np.array(seed), *rows.labels, *_arrays(first)], device)
     weights, history = first, []
     for phase in optimisation.phases:
         start = _restarted(weights, first, phase) if phase.restart else weights
@@ -282,23 +286,37 @@ def _make_net(
     optimisation: Optimisation,
     callbacks: Sequence[Any],
 ) -> JointNet:
+    device = available_device(optimisation.device)
     decay: list[Any] = []
     if optimisation.decay == "cosine":
         # Ends at zero after the last epoch; with no epoch it has nothing to do.
         decay = [LRScheduler("CosineAnnealingLR", T_max=phase.n_epochs or 1)]
     return JointNet(
         lambda: network().train_only(students=phase.students, teachers=phase.teachers),
-        lambda: objective,
+        lambda: objective.on(device),
         distils=phase.distils if objective.distils else lambda epoch: False,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
         optimizer__weight_decay=optimisation.weight_decay,
-        lr=optimisation.learning_rate,
+        **_learning_rate(optimisation.learning_rate, device),
         max_epochs=phase.n_epochs,
-        device=available_device(optimisation.device),
+        device=device,
         callbacks=[*decay, *callbacks],
         verbose=0,
     )
+
+
+def _learning_rate(rate: float, device: str) -> dict[str, Any]:
+    """Return what the optimizer is told of it; a recorded step reads it on the GPU."""
+    if torch.device(device).type != "cuda":
+        return {"lr": rate}
+    return {"lr": torch.tensor(rate, device=device), "optimizer__capturable": True}
+
+
+def _arrays(weights: Weights) -> list[npt.NDArray[np.float32]]:
+    layers = [*weights.heads, *weights.teachers]
+    layers += [layer for adjustment in weights.adjustments for layer in adjustment]
+    return [array for layer in layers for array in layer]
 
 
 def _check_finite(net: JointNet) -> None:
