@@ -300,7 +300,7 @@ class Batches:
         # Of each stratum the first row: which does not matter.
         firsts = np.repeat(np.cumsum([0, *self.strata])[:-1], lengths)
         rows = torch.from_numpy(np.tile(firsts, (len(borders), 1)))
-        real = torch.zeros(rows.shape)
+        real = torch.zeros(rows.shape, dtype=torch.float32)
         rows[batch, columns] = torch.cat(epoch.chosen)
         real[batch, columns] = 1.0
         return rows, real

@@ -238,9 +238,11 @@ class Objective(NamedTuple):
 
     def on(self, device: torch.device | str) -> Objective:
         """Return the same with its numbers on a device, where steps need not wait."""
-        factors = torch.tensor([self.alpha, self.beta, self.gamma], device=device)
-        weights = torch.as_tensor(self.weights, dtype=torch.float32, device=device)
-        return self._replace(weights=weights, factors=factors)
+        factors = (self.alpha, self.beta, self.gamma)
+        return self._replace(
+            weights=torch.as_tensor(self.weights, dtype=torch.float32, device=device),
+            factors=torch.tensor(factors, dtype=torch.float32, device=device),
+        )
 
     @property
     def distils(self) -> bool:

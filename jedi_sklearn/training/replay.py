@@ -33,7 +33,7 @@ class ReplayedStep:
         self._generator = generator
         device = generator.device
         self._rows = torch.zeros(n_columns, dtype=torch.int64, device=device)
-        self._real = torch.zeros(n_columns, device=device)
+        self._real = torch.zeros(n_columns, dtype=torch.float32, device=device)
         self._n_steps = 0
         self._replay: Callable[[], Any] | None = None
 
