@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._multidataset import Rows, Table
+from ._multidataset import Rows, Table, take_rows
 from .embeddings import fingerprint_if_any
 
 
@@ -53,9 +53,9 @@ class EmbeddedRows:
         self._done[rows] = True
 
     def take(self, rows: Rows) -> npt.NDArray[np.float32]:
-        """Return the embeddings of rows."""
+        """Return the embeddings of rows, without a copy where they are a run."""
         assert self._features is not None
-        return self._features[rows]
+        return take_rows(self._features, rows)
 
 
 def embedded_rows(encoders: Sequence[Any], table: Table) -> list[EmbeddedRows | None]:

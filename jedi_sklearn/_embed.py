@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 
 def embed(
     encoder: Any, values: Any, expert: str, dataset: str | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return the embedding of rows as a contiguous float32 array.
+    """Return the embedding of rows as a float32 array.
+
+    Where the encoder selects a run of columns the embedding is a view of them.
 
     Parameters
     ----------
@@ -34,11 +39,13 @@ def embed(
     """
     rows = "its rows" if dataset is None else f"the rows of dataset {dataset!r}"
     with named_errors(f"Expert {expert!r} cannot embed {rows}"):
-        embedding = encoder.transform(values)
+        embedding = _selected(encoder, values)
+        if embedding is None:
+            embedding = encoder.transform(values)
         if hasattr(embedding, "toarray"):
             embedding = embedding.toarray()
         with np.errstate(over="ignore"):  # what overflows is refused below
-            embedding = np.ascontiguousarray(embedding, dtype=np.float32)
+            embedding = np.asarray(embedding, dtype=np.float32)
     n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
     if embedding.ndim != 2 or len(embedding) != n_rows:
         raise ValueError(
@@ -52,6 +59,31 @@ def embed(
             f"{int(finite.argmin())}); embeddings must be finite."
         )
     return embedding
+
+
+def _selected(encoder: Any, values: Any) -> Any:
+    """Return a view of the columns that an encoder selects, None where it does more.
+
+    Scikit-learn's ColumnTransformer copies them, and precomputed embeddings may be most
+    of what a machine can hold.
+    """
+    if isinstance(encoder, FrozenEstimator):
+        return _selected(encoder.estimator, values)
+    if isinstance(encoder, Pipeline) and len(encoder) == 1:
+        return _selected(encoder[0], values)
+    if (
+        not isinstance(encoder, ColumnTransformer)
+        or not isinstance(values, np.ndarray)
+        or values.shape[1:] != (getattr(encoder, "n_features_in_", None),)
+        or hasattr(encoder, "feature_names_in_")
+        or encoder.transformer_weights
+        or encoder.remainder != "drop"
+        or len(encoder.transformers) != 1
+    ):
+        return None
+    _, transformer, columns = encoder.transformers[0]
+    is_run = isinstance(columns, slice) and columns.step in (None, 1)
+    return values[:, columns] if transformer == "passthrough" and is_run else None
 
 
 def check_width(expert: str, width: int, expected: int) -> None:

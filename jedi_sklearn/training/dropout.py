@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,8 +54,13 @@ def draw(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     The global random state, from which torch's own dropout draws, is left alone.
     """
     n_words = -(-prod(shape) // 4)
-    words = torch.empty(n_words, dtype=torch.int64, device=generator.device)
-    words.random_(-(2**63), None, generator=generator)
+    if generator.device.type == "cpu":
+        # By NumPy's fastest generator, in half the time of torch's.
+        seed = torch.randint(2**63 - 1, (), generator=generator)
+        words = torch.from_numpy(np.random.SFC64(int(seed)).random_raw(n_words))
+    else:
+        words = torch.empty(n_words, dtype=torch.int64, device=generator.device)
+        words.random_(-(2**63), None, generator=generator)
     return words.view(torch.int16)[: prod(shape)].view(shape)
 
 

@@ -10,6 +10,10 @@ from skorch.callbacks import Callback
 from .batches import Batches, TrainingRows
 
 
+# In so many at once validation rows are read and scored.
+ROWS_AT_ONCE = 1024
+
+
 class Validation(NamedTuple):
     """Rows that are not trained on.
 
@@ -42,9 +46,7 @@ class ScoreRows(Callback):
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
         rows = self.validation.rows
-        n_rows = len(rows.features)
-        batches = Batches(rows, n_rows, torch.Generator(), net.device)
-        self.batch_ = batches.batch(torch.arange(n_rows))
+        self.batches_ = Batches(rows, ROWS_AT_ONCE, torch.Generator(), net.device)
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         student, teacher = self.accuracies(net)
@@ -62,12 +64,17 @@ class ScoreRows(Callback):
     def accuracies(self, net: Any) -> list[list[float]]:
         """Return those of the students and those of the teachers."""
         network = net.module_.eval()
-        given = network(self.batch_, distil=False)
-        labels = [self.batch_.labels[i] for i in network.datasets]
-        return [
-            [
-                (scores.argmax(dim=1) == y).double().mean().item()
-                for scores, y in zip(group, labels, strict=True)
+        n_right = torch.zeros(2, len(network.datasets), dtype=torch.int64)
+        for chosen in torch.arange(self.batches_.n_rows).split(ROWS_AT_ONCE):
+            batch = self.batches_.batch(chosen)
+            given = network(batch, distil=False)
+            right = [
+                [
+                    (scores.argmax(dim=1) == batch.labels[i]).sum()
+                    for scores, i in zip(group, network.datasets, strict=True)
+                ]
+                for group in (given.students, given.teachers)
             ]
-            for group in (given.students, given.teachers)
-        ]
+            n_right += torch.tensor(right)
+        n_rows = [len(self.validation.rows.labels[i]) for i in network.datasets]
+        return (n_right.double() / torch.tensor(n_rows)).tolist()
