@@ -1,0 +1,161 @@
+"""Whether what is fast learns as well: the estimator against a loop written by hand.
+
+    python -m benchmarks.bench_accuracy --json accuracy.json
+
+On `load_glyphs` with a tenth of the labels, for each seed the same experts, start,
+settings and number of steps: the plain loop of `benchmarks.plain`, in random batches
+and with torch's dropout, and `JEDIClassifier` in both precisions. Rows:
+
+- model, precision: the students or the teachers, of the estimator;
+- plain: test accuracy of the plain loop, the mean over datasets and seeds;
+- difference: that of the estimator less that of the loop, in points;
+- half_interval: half the 95 % interval of the difference, of pairs by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+
+from jedi_sklearn import JEDIClassifier
+from jedi_sklearn._weights import Linear
+from jedi_sklearn.training import Task, Wiring, distillation_weights, first_teachers
+from jedi_sklearn.training.networks import Weights, first_adjustments
+from jedi_sklearn.training.scaling import Scaling
+
+from .evidence.data import EXTRA, glyphs
+from .evidence.intervals import interval
+from .evidence.problem import Problem, make_problem
+from .plain import PlainNetwork, Rows, Settings, plain_epoch
+from .rounds import parser_of, start
+
+MODELS = ("student", "teacher")
+LEARNING_RATE = 4e-3
+WEIGHT_DECAY = 0.1
+
+
+def accuracies_of_estimator(
+    problem: Problem, y_test: dict, seed: int, n_epochs: int, precision: str
+) -> dict[str, float]:
+    """Train the estimator; return the mean accuracies of students and teachers."""
+    clf = JEDIClassifier(
+        problem.experts(),
+        max_epochs=n_epochs,
+        labelled_share=0.0,
+        precision=precision,
+        random_state=seed,
+        device="cpu",
+    ).fit(problem.X_train, problem.y_train)
+    groups = dict(zip(MODELS, (clf.students_, clf.teachers_), strict=True))
+    return {
+        model: float(
+            np.mean([m.score(problem.X_test[n], y_test[n]) for n, m in group.items()])
+        )
+        for model, group in groups.items()
+    }
+
+
+def accuracies_of_plain(
+    problem: Problem, y_test: dict, seed: int, n_epochs: int
+) -> dict[str, float]:
+    """Train the plain loop from where the estimator starts; return the same."""
+    torch.manual_seed(seed)
+    widths = [part.stop - part.start for part in problem.columns.values()]
+    features = np.concatenate(list(problem.X_train.values()))
+    scaling = Scaling.of(features, widths)
+    n_rows = [len(X) for X in problem.X_train.values()]
+    rows = Rows(
+        torch.from_numpy(scaling.apply(features)),
+        torch.repeat_interleave(torch.tensor(n_rows)),
+        torch.cat([torch.from_numpy(problem.codes(name)) for name in problem.X_train]),
+    )
+    network = _plain_network(problem, widths, scaling, seed)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+    )
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_epochs)
+    weights = torch.from_numpy(distillation_weights(n_rows)).float()
+    for _ in range(n_epochs):
+        plain_epoch(network, optimizer, rows, weights, Settings(), batch_size=128)
+        decay.step()
+    return _scores_of_plain(network.eval(), problem, y_test, scaling)
+
+
+def _plain_network(
+    problem: Problem, widths: Sequence[int], scaling: Scaling, seed: int
+) -> PlainNetwork:
+    heads = [
+        Linear(head.coef_.astype(np.float32), head.intercept_.astype(np.float32))
+        for head in problem.heads.values()
+    ]
+    tasks = [Task(name, i, i) for i, name in enumerate(problem.heads)]
+    adjustments = first_adjustments(widths, 256, seed)
+    raw = Weights([], heads, first_teachers(heads, tasks, widths, Wiring()))
+    scaled = scaling.enter_weights(raw, tasks, widths, sees_embeddings=True)
+    network = PlainNetwork(widths, [len(head.coef) for head in heads])
+    for layers, weights in (
+        (network.down, [a.down for a in adjustments]),
+        (network.up, [a.up for a in adjustments]),
+        (network.heads, scaled.heads),
+        (network.teachers, scaled.teachers),
+    ):
+        for layer, linear in zip(layers, weights, strict=True):
+            layer.weight.data = torch.from_numpy(linear.coef)
+            layer.bias.data = torch.from_numpy(linear.intercept)
+    return network
+
+
+@torch.no_grad()
+def _scores_of_plain(
+    network: PlainNetwork, problem: Problem, y_test: dict, scaling: Scaling
+) -> dict[str, float]:
+    right: dict[str, list[float]] = {model: [] for model in MODELS}
+    for i, (name, X) in enumerate(problem.X_test.items()):
+        given = network(torch.from_numpy(scaling.apply(X)), Settings())
+        classes = problem.heads[name].classes_
+        for model, scores in zip(MODELS, given, strict=False):
+            labels = classes[scores[i].argmax(dim=1)]
+            right[model].append(float((labels == y_test[name]).mean()))
+    return {model: float(np.mean(of_model)) for model, of_model in right.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the comparison and print what it found."""
+    parser = parser_of("bench_accuracy", __doc__)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=50)
+    asked, report = start(parser, arguments)
+    data = glyphs()
+    contestants = {
+        "plain": accuracies_of_plain,
+        "float32": partial(accuracies_of_estimator, precision="float32"),
+        "bfloat16": partial(accuracies_of_estimator, precision="bfloat16"),
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
+    for seed in range(asked.seeds):
+        problem = make_problem(data, "tenth", seed, EXTRA["glyphs"])
+        for name, accuracies in contestants.items():
+            found[name].append(accuracies(problem, data.y_test, seed, asked.epochs))
+    for precision in ("float32", "bfloat16"):
+        for model in MODELS:
+            plain, own = (
+                np.array([of_seed[model] for of_seed in found[name]])
+                for name in ("plain", precision)
+            )
+            difference = interval(100 * (own - plain))
+            report.add(
+                model=model,
+                precision=precision,
+                n_seeds=asked.seeds,
+                plain=float(plain.mean()),
+                difference=difference.mean,
+                half_interval=difference.half,
+            )
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
