@@ -54,7 +54,8 @@ def make_problem(sizes: Sizes, seed: int = 0) -> Problem:
         X[name] = random.standard_normal((n_rows, sum(sizes.widths)), dtype=np.float32)
         # Not all classes where there are few rows: scikit-learn would warn of targets
         # that look like those of a regression.
-        y[name] = random.integers(min(n_classes, n_rows // 3 + 1), size=n_rows)
+        n_known = min(n_classes, max(2, n_rows // 3))
+        y[name] = random.permutation(np.arange(n_rows) % n_known)
         columns = slice(first, first + width)
         selector = make_column_transformer(("passthrough", columns)).fit(X[name])
         head = _random_head(width, n_classes, random)

@@ -175,6 +175,10 @@ PARAMETERS = [
         for value in ["yes", None, 1]
     ),
     *(of_parameter("device", value, "'auto'.*'cpu'") for value in ["tpu", "cuda:99"]),
+    *(
+        of_parameter("precision", value, "'auto', 'float32', 'bfloat16'")
+        for value in ["float16", "bf16", None, 16]
+    ),
     *(of_parameter("random_state", value, "integers in") for value in [-1, 2**32]),
     of_fit("random_state", "'seed'", parameters={"random_state": "seed"}),
     of_fit(

@@ -98,9 +98,48 @@ def test_batches__every_row_once_an_epoch(table, batch_size, seed):
     for _ in range(2):
         epoch = [_who(batch.features) for batch in batches]
         assert sorted(who for batch in epoch for who in batch) == everyone
-        # All are full but the last.
+        # As few as can be, and none is left with the rest.
         assert len(epoch) == len(batches) == -(-len(everyone) // batch_size)
-        assert all(len(batch) == batch_size for batch in epoch[:-1])
+        lengths = [len(batch) for batch in epoch]
+        assert max(lengths) <= batch_size
+        assert max(lengths) - min(lengths) <= 1
+
+
+def _stratum(codes: Codes, who: tuple[int, int]) -> tuple[int, bool]:
+    return who[0], _code(codes, *who) >= 0
+
+
+@settings(deadline=None)
+@given(
+    table=tables(),
+    batch_size=st.integers(1, 40),
+    share=st.sampled_from([0.0, 0.5, 0.9]),
+    seed=st.integers(0, 2**32),
+)
+def test_batches__each_has_its_share_of_each_stratum(table, batch_size, share, seed):
+    codes, sizes = table
+    generator = torch.Generator().manual_seed(seed)
+    batches = Batches(_datasets(codes, sizes), batch_size, generator, "cpu", share)
+    epoch = [[_stratum(codes, who) for who in _who(b.features)] for b in batches]
+    total = Counter(stratum for batch in epoch for stratum in batch)
+    for batch in epoch:
+        of_batch = Counter(batch)
+        for stratum, n_rows in total.items():
+            of_epoch = n_rows / total.total()
+            # Its own rounding, and its share of that of all.
+            rounding = 1 + of_epoch * len(total)
+            assert abs(of_batch[stratum] - of_epoch * len(batch)) <= rounding
+
+
+def test_batches__few_labels__all_batches_have_as_many_up_to_one():
+    # 30 of 300 rows have labels: of 15 batches each has 2, up to one.
+    codes: Codes = [[0] * 30 + [-1] * 120, None]
+    generator = torch.Generator().manual_seed(0)
+    batches = Batches(_datasets(codes, [150, 150]), 20, generator, "cpu")
+    for _ in range(20):
+        n_labelled = [len(batch.labels[0]) for batch in batches]
+        assert sum(n_labelled) == 30
+        assert set(n_labelled) <= {1, 2, 3}
 
 
 @settings(deadline=None)
@@ -167,7 +206,7 @@ def test_batches__next_epoch_or_other_seed__other_batches():
 
 def test_batches__mix_the_datasets():
     epoch = _epochs(seed=5, n_epochs=1)[0]
-    assert all({i for i, _ in batch} == {0, 1, 2} for batch in epoch[:-1])
+    assert all({i for i, _ in batch} == {0, 1, 2} for batch in epoch)
 
 
 @pytest.mark.parametrize("batch_size", [75, 1000])
@@ -303,10 +342,12 @@ def test_labelled_share__every_row_once__more_of_the_labelled_in_turn(share):
     counts = _counts(_shared(share)[0])
     assert len(counts) == sum(FEW_SIZES)
     assert {n for who, n in counts.items() if who not in LABELLED} == {1}
-    of_labelled = [counts[who] for who in LABELLED]
-    assert min(of_labelled) >= 1
-    assert max(of_labelled) >= 2
-    assert max(of_labelled) - min(of_labelled) <= 1
+    n_added = (share * 126 - 26) / (1 - share)
+    for i, n_labelled in enumerate([18, 0, 8]):
+        of_dataset = [counts[who] for who in LABELLED if who[0] == i]
+        assert sum(of_dataset) == n_labelled + round(n_added * n_labelled / 26)
+        # Each once before one comes again.
+        assert not of_dataset or max(of_dataset) - min(of_dataset) <= 1
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
@@ -315,12 +356,13 @@ def test_labelled_share__labelled_rows_of_an_epoch__make_it_up(share, batch_size
     epoch = _shared(share, batch_size)[0]
     counts = _counts(epoch)
     n_labelled = sum(counts[who] for who in LABELLED)
-    # The number of rows that are added is rounded in every batch.
+    # The number of rows that are added is rounded for each of two datasets.
     wanted = share * counts.total()
-    assert abs(n_labelled - wanted) <= 0.5 * len(epoch)
-    # All batches alike, whatever labelled rows they have by chance.
-    added = [len(batch) - batch_size for batch in epoch[:-1]]
-    assert len(set(added)) <= 1
+    assert abs(n_labelled - wanted) <= 2 * 0.5 * (1 - share)
+    # In as many batches as without them, all alike.
+    assert len(epoch) == -(-126 // batch_size)
+    lengths = [len(batch) for batch in epoch]
+    assert max(lengths) - min(lengths) <= 1
 
 
 def test_labelled_share__over_epochs__added_rows_spread_evenly():
@@ -339,16 +381,15 @@ def test_labelled_share__over_epochs__added_rows_spread_evenly():
 @pytest.mark.parametrize("share", [0.0, 0.1, 26 / 126])
 def test_labelled_share__no_more_than_there_is__changes_no_bit(share):
     assert len(LABELLED) == 26
-    generator, plain = (torch.Generator().manual_seed(0) for _ in range(2))
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     rows = _datasets(FEW, FEW_SIZES)
-    batches = Batches(rows, 20, generator, "cpu", labelled_share=share)
+    asked = Batches(rows, 20, generators[0], "cpu", labelled_share=share)
+    plain = Batches(rows, 20, generators[1], "cpu")
     for _ in range(2):
-        chosen = torch.randperm(126, generator=plain).split(20)
-        for batch, numbers in zip(batches, chosen, strict=True):
-            expected = rows.features[numbers.sort().values]
-            np.testing.assert_array_equal(batch.features, expected)
+        for batch, expected in zip(asked, plain, strict=True):
+            np.testing.assert_array_equal(batch.features, expected.features)
     # Nothing more is drawn either.
-    np.testing.assert_array_equal(generator.get_state(), plain.get_state())
+    np.testing.assert_array_equal(*(g.get_state() for g in generators))
 
 
 def test_labelled_share__same_seed__same_batches():

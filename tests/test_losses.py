@@ -639,7 +639,11 @@ def _array(weights: Weights, name: str) -> np.ndarray:
     part: Any = getattr(weights, group)[int(number)]
     for attribute in layer:
         part = getattr(part, attribute)
-    return part.coef if kind == "weight" else part.intercept
+    if kind == "bias":
+        return part.intercept
+    # The longer side first, as torch's is there: of an array a transpose is a view.
+    n_outputs, n_inputs = part.coef.shape
+    return part.coef.T if n_inputs > n_outputs else part.coef
 
 
 def test_joint_loss__terms__sums_that_make_up_the_loss():

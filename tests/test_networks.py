@@ -210,9 +210,53 @@ def test_target_dropout__targets_are_those_under_the_masks_of_the_forward(
     inputs = np.tile(base if teacher_input == "base" else student, SHOWN[teacher_input])
     target = target.detach().numpy()
     kept = target != 0
-    np.testing.assert_allclose(target[kept], inputs[kept] / 0.4)
+    np.testing.assert_allclose(target[kept], inputs[kept] / _met(0.4))
     assert kept.mean() == pytest.approx(0.4, abs=5 * np.sqrt(0.24 / kept.size))
     assert len(np.unique(kept, axis=0)) > 20
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
+def test_target_dropout__own_labelled_rows__the_scores_of_the_second_term(
+    teacher_input, gradient
+):
+    problem = seen_by_teachers(FOUR, teacher_input)
+    network = make_network(
+        problem, 0.75, 0.5, target_dropout=True, target_gradient=gradient
+    ).train()
+    batch = make_batch(problem)
+    scores = network(batch)
+    for task, teacher, target in zip(
+        problem.tasks, scores.teachers, scores.targets, strict=True
+    ):
+        assert teacher.requires_grad
+        own = target[batch.labelled[task.dataset]]
+        np.testing.assert_array_equal(own.detach(), teacher.detach())
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_target_dropout__masks_of_all_teachers_come_of_one_draw(gradient):
+    # The first shows its inputs, the second every other one of them; it has half the
+    # classes, and so half the rate that is kept.
+    shown = _show_all_inputs(n_rows=300, width=20)
+    both = shown.weights.teachers[0]
+    half = Linear(both.coef[::2], both.intercept[::2])
+    problem = shown._replace(
+        embeddings=shown.embeddings * 2,
+        codes=[shown.codes[0], shown.codes[0] // 2],
+        tasks=[Task("d0", 0, 0), Task("d1", 1, 0)],
+        weights=shown.weights._replace(heads=[both, half], teachers=[both, half]),
+    )
+    network = make_network(
+        problem, 0.0, 0.5, target_dropout=True, target_gradient=gradient
+    ).train()
+    first, second = (
+        target.detach().numpy() != 0 for target in network(make_batch(problem)).targets
+    )
+    assert not (second & ~first[:, ::2]).any()
+    for kept, rate in ((first, 0.5), (second, 0.25)):
+        sd = np.sqrt(rate * (1 - rate) / kept.size)
+        assert kept.mean() == pytest.approx(rate, abs=5 * sd)
 
 
 @pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
@@ -423,6 +467,11 @@ def _show_all_inputs(n_rows: int, width: int) -> Problem:
     )
 
 
+def _met(keep_rate: float) -> float:
+    """Return the rate that is met: masks come of numbers of 16 bits."""
+    return round(keep_rate * 2**16) / 2**16
+
+
 @pytest.mark.parametrize("units_per_class", [0.05, 0.25, 0.9])
 def test_teacher_dropout__keep_rate_and_scale(units_per_class):
     # As many classes as inputs, so that k is the rate that is kept.
@@ -430,7 +479,7 @@ def test_teacher_dropout__keep_rate_and_scale(units_per_class):
     network = make_network(problem, units_per_class=units_per_class).train()
     inputs = network(make_batch(problem)).teachers[0].detach().numpy()
     kept = inputs != 0
-    np.testing.assert_allclose(inputs[kept], 1 / units_per_class)
+    np.testing.assert_allclose(inputs[kept], 1 / _met(units_per_class))
     sd = np.sqrt(units_per_class * (1 - units_per_class) / kept.size)
     assert kept.mean() == pytest.approx(units_per_class, abs=5 * sd)
     assert inputs.mean() == pytest.approx(1.0, abs=5 * sd / units_per_class)
@@ -450,7 +499,7 @@ def test_adjustment_dropout__on_the_change_alone_and_scaled(dropout):
     scores = network(make_batch(problem))
     inputs = scores.students[0].detach().numpy()
     kept = inputs != 0
-    np.testing.assert_allclose(inputs[kept], 1 / (1 - dropout))
+    np.testing.assert_allclose(inputs[kept], 1 / _met(1 - dropout))
     sd = np.sqrt(dropout * (1 - dropout) / kept.size)
     assert kept.mean() == pytest.approx(1 - dropout, abs=5 * sd)
     assert inputs.mean() == pytest.approx(1.0, abs=5 * sd / (1 - dropout))
@@ -465,6 +514,19 @@ def test_adjustment_dropout__embedding_itself_is_kept():
     network = make_network(problem, adjustment_dropout=0.75).train()
     inputs = network(make_batch(problem)).students[0].detach().numpy()
     assert set(np.unique(inputs)) == {7.0, 11.0}
+
+
+@pytest.mark.parametrize("target_dropout", [True, False])
+@pytest.mark.parametrize("distil", [True, False])
+def test_dropout__no_labelled_row__no_score_of_a_teacher_and_no_error(
+    target_dropout, distil
+):
+    problem, chosen = CASES["unlabelled"]
+    network = make_network(problem, 0.75, 0.5, target_dropout=target_dropout).train()
+    scores = network(make_batch(problem, chosen), distil=distil)
+    assert [len(given) for given in scores.teachers] == [0] * len(problem.tasks)
+    n_rows = len(chosen) if distil else 0
+    assert [len(given) for given in scores.students] == [n_rows] * len(problem.tasks)
 
 
 def test_dropout__same_seed_same_masks__other_seed_others():

@@ -18,6 +18,7 @@ from test_losses import (
     seen_by_teachers,
 )
 
+from jedi_sklearn.training import scaling as scaling_module
 from jedi_sklearn.training.batches import Scores
 from jedi_sklearn.training.networks import Weights
 from jedi_sklearn.training.scaling import Scaling
@@ -152,3 +153,56 @@ def test_of__embedding_that_is_constant__keeps_its_scale():
     scaling = Scaling.of(features, [2, 1])
     np.testing.assert_array_equal(scaling.scale[:2], [1.0, 1.0])
     np.testing.assert_allclose(scaling.apply(features)[:, :2], np.zeros((20, 2)))
+
+
+class Once:
+    """Features of which no row may be read twice."""
+
+    def __init__(self, features: np.ndarray) -> None:
+        self.features, self.shape = features, features.shape
+        self.read: list[int] = []
+
+    def __getitem__(self, run: slice) -> np.ndarray:
+        self.read += range(len(self.features))[run]
+        return self.features[run].copy()
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+@pytest.mark.parametrize("at_once", [1, 7, 100, 101, 1000])
+def test_moments__in_parts_in_one_reading__those_of_numpy(monkeypatch, mean, at_once):
+    # The variance is a hundred-millionth of the square of the mean: what takes the
+    # difference of sums of squares has nothing left of it in single precision, and
+    # half of the digits in double precision.
+    rng = np.random.default_rng(0)
+    scales = np.array([1.0, 0.1, 30.0])
+    features = (rng.normal(size=(101, 3)) * scales + mean).astype(np.float32)
+    # Parts that differ, as those of datasets do.
+    features[60:] += np.float32([5.0, -3.0, 0.0])
+    monkeypatch.setattr(scaling_module, "BYTES_AT_ONCE", 8 * 3 * at_once)
+    once = Once(features)
+    given_mean, variance = scaling_module._moments(once)
+    assert once.read == list(range(101))
+    exact = features.astype(np.float64)
+    np.testing.assert_allclose(given_mean, exact.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(variance, exact.var(axis=0), rtol=1e-11)
+    assert given_mean.dtype == variance.dtype == np.float64
+    np.testing.assert_array_equal(once.features, features)
+
+
+@settings(deadline=None)
+@given(
+    n_rows=st.integers(1, 30),
+    n_features=st.integers(1, 4),
+    at_once=st.integers(1, 40),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_moments__any_parts__those_of_numpy(n_rows, n_features, at_once, seed):
+    rng = np.random.default_rng(seed)
+    means = rng.normal(scale=1e4, size=n_features)
+    features = (rng.normal(size=(n_rows, n_features)) + means).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling_module, "BYTES_AT_ONCE", 8 * n_features * at_once)
+        mean, variance = scaling_module._moments(features)
+    exact = features.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-12, atol=1e-10)
+    np.testing.assert_allclose(variance, exact.var(axis=0), rtol=1e-10, atol=1e-12)

@@ -28,19 +28,33 @@ from jedi_sklearn.training.matrix import StoredMatrix
 HERE = Path(__file__).parent
 
 
-@pytest.fixture
-def streamed(monkeypatch):
-    """Have everything that lies in a store read batch by batch; count the readings."""
+def fit_streamed(clf, *data, **further):
+    """Fit with every batch read when it is trained on, from a store or from arrays."""
     taken = []
     original = matrix.Streamed.take
 
-    def take(self, rows):
+    def take(self, rows, there):
         taken.append(len(rows))
-        return original(self, rows)
+        return original(self, rows, there)
 
-    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr(matrix.Streamed, "take", take)
-    return taken
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "IN_MEMORY_BYTES", 0)
+        patch.setattr(matrix.Streamed, "take", take)
+        patch.setattr(matrix.Resident, "__init__", _refuse)
+        clf.fit(*data, **further)
+    assert taken
+    return clf
+
+
+def fit_in_memory(clf, *data, **further):
+    """Fit with the features of all rows in one matrix."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix.Streamed, "__init__", _refuse)
+        return clf.fit(*data, **further)
+
+
+def _refuse(*args):
+    raise AssertionError("the other way")
 
 
 @pytest.fixture(scope="module")
@@ -90,21 +104,40 @@ PARAMS = [
 @pytest.mark.parametrize("params", PARAMS, ids=str)
 @pytest.mark.parametrize("experts", ["frozen", "mixed"])
 def test_streamed_fit__from_float32__is_that_in_memory(
-    tmp_path, data, streamed, params, experts, request
+    tmp_path, data, params, experts, request
 ):
     experts = request.getfixturevalue(experts)
-    in_memory = small_classifier(experts, **params).fit(*data)
-    assert not streamed
-    stored = small_classifier(experts, memory=tmp_path, **params).fit(*data)
-    assert streamed
-    assert_same(stored, in_memory)
+    in_memory = fit_in_memory(small_classifier(experts, **params), *data)
+    stored = small_classifier(experts, memory=tmp_path, **params)
+    assert_same(fit_streamed(stored, *data), in_memory)
     X = {name: data[0][name] for name in ("a", "b")}
     np.testing.assert_equal(stored.predict_proba(X), in_memory.predict_proba(X))
 
 
+@pytest.mark.parametrize("params", PARAMS, ids=str)
+def test_streamed_fit__from_arrays__is_that_in_memory(data, params):
+    in_memory = fit_in_memory(small_classifier(**params), *data)
+    assert_same(fit_streamed(small_classifier(**params), *data), in_memory)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_rows__larger_than_may_be_copied__stay_where_they_are(monkeypatch, stored):
+    parts = [[np.full((n, width), n, np.float32) for width in (3, 2)] for n in (10, 20)]
+    given = [[Lying(part) if stored else part for part in own] for own in parts]
+    whole = np.vstack([np.hstack(own) for own in parts])
+    n_bytes = 30 * 5 * 4
+    for at_most, is_copied in ((n_bytes, True), (n_bytes - 1, False)):
+        monkeypatch.setattr(batches, "IN_MEMORY_BYTES", at_most)
+        rows = batches.stack_rows(given, [np.zeros(10, int), None])
+        assert isinstance(rows.features, np.ndarray) == is_copied
+        source = matrix.source_of(rows.features, "cpu", torch.float32)
+        assert source.stays == is_copied
+        np.testing.assert_array_equal(rows.features[:], whole)
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_streamed_fit__that_stops_early__is_that_in_memory(
-    tmp_path, data, streamed, given, mixed
+    tmp_path, data, given, mixed
 ):
     X, y = data
     # Heads that fit itself makes: a frozen one would be warned of.
@@ -112,47 +145,40 @@ def test_streamed_fit__that_stops_early__is_that_in_memory(
     params = {"early_stopping": True, "n_iter_no_change": 1, "max_epochs": 6}
     params |= {"keep_expert": True, "validation_fraction": 0.3}
     validation = {"X_val": X, "y_val": y} if given else {}
-    in_memory, stored = (
-        small_classifier(experts, memory=memory, **params).fit(X, y, **validation)
-        for memory in (None, tmp_path)
-    )
-    assert streamed
-    assert_same(stored, in_memory)
+    in_memory = fit_in_memory(small_classifier(experts, **params), X, y, **validation)
+    stored = small_classifier(experts, memory=tmp_path, **params)
+    assert_same(fit_streamed(stored, X, y, **validation), in_memory)
 
 
-def test_small_store__is_read_into_memory(tmp_path, data, frozen, monkeypatch):
-    def refuse(*args):
-        raise AssertionError("streamed")
-
-    monkeypatch.setattr(matrix.Streamed, "__init__", refuse)
-    stored = small_classifier(frozen, memory=tmp_path).fit(*data)
+def test_small_store__is_read_into_memory(tmp_path, data, frozen):
+    stored = fit_in_memory(small_classifier(frozen, memory=tmp_path), *data)
     assert_same(stored, small_classifier(frozen).fit(*data))
 
 
 def test_streamed_fit__with_weights_and_a_warm_start__is_that_in_memory(
-    tmp_path, data, frozen, streamed
+    tmp_path, data, frozen
 ):
     weights = {name: np.arange(len(rows)) % 3 for name, rows in data[0].items()}
     in_memory, stored = (
         small_classifier(frozen, memory=memory, warm_start=True)
         for memory in (None, tmp_path)
     )
-    for clf in (in_memory, stored):
-        clf.fit(*data, weights).fit(*data)
-    assert streamed
+    for further in ((weights,), ()):
+        fit_in_memory(in_memory, *data, *further)
+        fit_streamed(stored, *data, *further)
     assert_same(stored, in_memory)
 
 
 def test_streamed_fit__of_rows_in_another_order__reads_those_rows(
-    tmp_path, data, frozen, streamed
+    tmp_path, data, frozen
 ):
     small_classifier(frozen, memory=tmp_path).fit(*data)
     rng = np.random.default_rng(0)
     orders = {name: rng.permutation(len(rows)) for name, rows in data[0].items()}
     X = {name: rows[orders[name]] for name, rows in data[0].items()}
     y = {name: labels[orders[name]] for name, labels in data[1].items()}
-    stored = small_classifier(frozen, memory=tmp_path).fit(X, y)
-    assert_same(stored, small_classifier(frozen).fit(X, y))
+    stored = fit_streamed(small_classifier(frozen, memory=tmp_path), X, y)
+    assert_same(stored, fit_in_memory(small_classifier(frozen), X, y))
 
 
 # Half as many bytes
@@ -177,11 +203,10 @@ class Rounded(TransformerMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("in_memory_bytes", [0, 2**28])
+@pytest.mark.parametrize("fit", [fit_in_memory, fit_streamed])
 def test_fit__from_small_numbers__is_that_on_rounded_features(
-    tmp_path, data, monkeypatch, dtype, in_memory_bytes
+    tmp_path, data, dtype, fit
 ):
-    monkeypatch.setattr(batches, "IN_MEMORY_BYTES", in_memory_bytes)
     encoders = {"a": StandardScaler(), "b": PCA(3, random_state=0)}
     for name, encoder in encoders.items():
         encoder.fit(data[0][name])
@@ -191,8 +216,8 @@ def test_fit__from_small_numbers__is_that_on_rounded_features(
         for name, encoder in encoders.items()
     ]
     store = EmbeddingStore(tmp_path, dtype=dtype, shard_rows=16)
-    stored = small_classifier(kept, memory=store).fit(*data)
-    expected = small_classifier(rounded).fit(*data)
+    stored = fit(small_classifier(kept, memory=store), *data)
+    expected = fit_in_memory(small_classifier(rounded), *data)
     assert_same(stored, expected)
     X = {name: data[0][name] for name in ("a", "b")}
     np.testing.assert_equal(stored.predict_proba(X), expected.predict_proba(X))

@@ -53,6 +53,8 @@ def draw(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 
     The global random state, from which torch's own dropout draws, is left alone.
     """
+    if not prod(shape):
+        return torch.empty(shape, dtype=torch.int16, device=generator.device)
     n_words = -(-prod(shape) // 4)
     if generator.device.type == "cpu":
         # By NumPy's fastest generator, in half the time of torch's.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer
+from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor
 
 from .batches import Batch, Batches, Epoch, Scores
@@ -70,6 +70,7 @@ class JointNet(NeuralNet):
         # skorch swallows a level above.
         self.was_ended_ = True
         super().fit_loop(X, y, **kwargs)
+        self.replayed_.clear()  # which hold this net, and it the features
         self.was_ended_ = False
         return self
 
@@ -158,6 +159,8 @@ class JointNet(NeuralNet):
 
 
 def _looks_at_steps(callback: Callback) -> bool:
+    if isinstance(callback, LRScheduler):
+        return callback.step_every == "batch"
     names = ("on_batch_begin", "on_batch_end", "on_grad_computed")
     return any(
         getattr(type(callback), name, None) is not getattr(Callback, name)

@@ -9,7 +9,6 @@ from skorch.callbacks import Callback
 
 from .batches import Batches, TrainingRows
 
-
 # In so many at once validation rows are read and scored.
 ROWS_AT_ONCE = 1024
 
