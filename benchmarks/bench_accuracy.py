@@ -3,38 +3,50 @@
     python -m benchmarks.bench_accuracy --json accuracy.json
 
 On `load_glyphs` with a tenth of the labels, for each seed the same experts, start,
-settings and number of steps: the plain loop of `benchmarks.plain`, in random batches
-and with torch's dropout, and `JEDIClassifier` in both precisions. Rows:
+settings and number of steps. Contestants: the plain loop of `benchmarks.plain`, with
+torch's dropout, in random batches and in those that the estimator deals the rows out
+to, each with its share of all; and `JEDIClassifier` in both precisions. Rows:
 
-- model, precision: the students or the teachers, of the estimator;
-- plain: test accuracy of the plain loop, the mean over datasets and seeds;
-- difference: that of the estimator less that of the loop, in points;
-- half_interval: half the 95 % interval of the difference, of pairs by seed.
+- contestant, and the reference that it is held against;
+- model: the students or the teachers;
+- accuracy: on test rows, the mean over datasets and seeds;
+- difference: from the reference, in points, with half_interval, half the 95 %
+  interval of pairs by seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
 
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn._weights import Linear
-from jedi_sklearn.training import Task, Wiring, distillation_weights, first_teachers
+from jedi_sklearn.training import (
+    Task,
+    Wiring,
+    distillation_weights,
+    first_teachers,
+    stack_rows,
+)
+from jedi_sklearn.training.batches import Batches
 from jedi_sklearn.training.networks import Weights, first_adjustments
 from jedi_sklearn.training.scaling import Scaling
 
 from .evidence.data import EXTRA, glyphs
 from .evidence.intervals import interval
 from .evidence.problem import Problem, make_problem
-from .plain import PlainNetwork, Rows, Settings, plain_epoch
+from .plain import PlainNetwork, Rows, Settings, plain_epoch, random_batches
 from .rounds import parser_of, start
 
+DEALT = "plain, rows dealt out"
 MODELS = ("student", "teacher")
 LEARNING_RATE = 4e-3
 WEIGHT_DECAY = 0.1
+BATCH_SIZE = 128
 
 
 def accuracies_of_estimator(
@@ -59,27 +71,37 @@ def accuracies_of_estimator(
 
 
 def accuracies_of_plain(
-    problem: Problem, y_test: dict, seed: int, n_epochs: int
+    problem: Problem, y_test: dict, seed: int, n_epochs: int, *, dealt: bool
 ) -> dict[str, float]:
-    """Train the plain loop from where the estimator starts; return the same."""
+    """Train the plain loop from where the estimator starts; return the same.
+
+    In random batches, or in those that the estimator deals the rows out to.
+    """
     torch.manual_seed(seed)
     widths = [part.stop - part.start for part in problem.columns.values()]
-    features = np.concatenate(list(problem.X_train.values()))
-    scaling = Scaling.of(features, widths)
-    n_rows = [len(X) for X in problem.X_train.values()]
+    laid_out = stack_rows(
+        [[X] for X in problem.X_train.values()],
+        [problem.codes(name) for name in problem.X_train],
+    )
+    scaling = Scaling.of(laid_out.features, widths)
     rows = Rows(
-        torch.from_numpy(scaling.apply(features)),
-        torch.repeat_interleave(torch.tensor(n_rows)),
-        torch.cat([torch.from_numpy(problem.codes(name)) for name in problem.X_train]),
+        torch.from_numpy(scaling.apply(laid_out.features)),
+        torch.repeat_interleave(torch.tensor(laid_out.n_rows)),
+        torch.from_numpy(laid_out.of_labels[0]),
     )
     network = _plain_network(problem, widths, scaling, seed)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
     )
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_epochs)
-    weights = torch.from_numpy(distillation_weights(n_rows)).float()
+    weights = torch.from_numpy(distillation_weights(laid_out.n_rows)).float()
+    shuffles = torch.Generator().manual_seed(seed)
+    batches = Batches(laid_out, BATCH_SIZE, shuffles, "cpu")
     for _ in range(n_epochs):
-        plain_epoch(network, optimizer, rows, weights, Settings(), batch_size=128)
+        chosen = random_batches(len(rows.labels), BATCH_SIZE)
+        if dealt:
+            chosen = batches.epoch().chosen
+        plain_epoch(network, optimizer, rows, weights, Settings(), chosen)
         decay.step()
     return _scores_of_plain(network.eval(), problem, y_test, scaling)
 
@@ -130,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked, report = start(parser, arguments)
     data = glyphs()
     contestants = {
-        "plain": accuracies_of_plain,
+        "plain": partial(accuracies_of_plain, dealt=False),
+        DEALT: partial(accuracies_of_plain, dealt=True),
         "float32": partial(accuracies_of_estimator, precision="float32"),
         "bfloat16": partial(accuracies_of_estimator, precision="bfloat16"),
     }
@@ -139,18 +162,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problem = make_problem(data, "tenth", seed, EXTRA["glyphs"])
         for name, accuracies in contestants.items():
             found[name].append(accuracies(problem, data.y_test, seed, asked.epochs))
-    for precision in ("float32", "bfloat16"):
-        for model in MODELS:
-            plain, own = (
-                np.array([of_seed[model] for of_seed in found[name]])
-                for name in ("plain", precision)
+    for reference, name in product(("plain", DEALT), (DEALT, "float32", "bfloat16")):
+        for model in MODELS if reference != name else ():
+            given, own = (
+                np.array([of_seed[model] for of_seed in found[contestant]])
+                for contestant in (reference, name)
             )
-            difference = interval(100 * (own - plain))
+            difference = interval(100 * (own - given))
             report.add(
+                contestant=name,
+                reference=reference,
                 model=model,
-                precision=precision,
                 n_seeds=asked.seeds,
-                plain=float(plain.mean()),
+                accuracy=float(own.mean()),
                 difference=difference.mean,
                 half_interval=difference.half,
             )

@@ -22,7 +22,7 @@ from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.training import distillation_weights
 
 from .paper_scale import Problem, Sizes, make_problem
-from .plain import PlainNetwork, Rows, Settings, plain_epoch
+from .plain import PlainNetwork, Rows, Settings, plain_epoch, random_batches
 from .rounds import EpochSeconds, in_turn, median_ratio, parser_of, start
 
 N_UNITS = 256
@@ -70,7 +70,10 @@ def hand_written_epoch(
         network.parameters(), lr=4e-3, weight_decay=0.1, fused=True
     )
     weights = torch.from_numpy(distillation_weights(problem.sizes.n_rows)).float()
-    return lambda: plain_epoch(network, optimizer, rows, weights, settings, batch_size)
+    n_rows = sum(problem.sizes.n_rows)
+    return lambda: plain_epoch(
+        network, optimizer, rows, weights, settings, random_batches(n_rows, batch_size)
+    )
 
 
 def floor_epoch(

@@ -7,7 +7,7 @@ dropped its gradients are those of the estimator's network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,16 +113,21 @@ def plain_loss(
     return loss / len(rows.features)
 
 
+def random_batches(n_rows: int, batch_size: int) -> Iterable[Tensor]:
+    """Return the numbers of all rows once, in random order."""
+    return torch.randperm(n_rows).split(batch_size)
+
+
 def plain_epoch(
     network: PlainNetwork,
     optimizer: torch.optim.Optimizer,
     rows: Rows,
     weights: Tensor,
     settings: Settings,
-    batch_size: int,
+    batches: Iterable[Tensor],
 ) -> None:
-    """Train on all rows once, in random order."""
-    for chosen in torch.randperm(len(rows.features)).split(batch_size):
+    """Train on batches of row numbers."""
+    for chosen in batches:
         optimizer.zero_grad()
         plain_loss(network, rows.take(chosen), weights, settings).backward()
         optimizer.step()
