@@ -169,8 +169,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     labelled_share : float, default=0.5
         Where fewer of all rows than this share have labels, every batch gets
         labelled rows on top, so many that on average they make it up; see Notes.
-    learning_rate : float, default=4e-3
-        Of AdamW. The paper has 1e-5; see Notes.
+    learning_rate : float or "auto", default="auto"
+        Of AdamW. "auto" is 4e-3, or with more than 350 features of all experts
+        together 1.4 over their number. The paper has 1e-5; see Notes.
     learning_rate_decay : {"cosine", "constant"}, default="cosine"
         Whether the learning rate falls to zero over the epochs, along a half cosine,
         or stays, as in the paper; see Notes.
@@ -339,7 +340,7 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         max_epochs: int = 100,
         batch_size: int = 128,
         labelled_share: float = 0.5,
-        learning_rate: float = 4e-3,
+        learning_rate: float | str = "auto",
         learning_rate_decay: str = "cosine",
         weight_decay: float = 0.1,
         early_stopping: bool = False,

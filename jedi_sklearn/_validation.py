@@ -79,6 +79,7 @@ def _is_random_state(value: Any) -> bool:
 
 
 _CLASSIFICATION = one_of("cross_entropy", "hinge", "one_vs_rest_hinge", "squared_hinge")
+_POSITIVE = number(0, open_low=True)
 _ACCEPTED = {
     "alpha": number(0),
     "beta": number(0),
@@ -92,9 +93,9 @@ _ACCEPTED = {
     "student_loss": or_callable(_CLASSIFICATION),
     "teacher_loss": or_callable(_CLASSIFICATION),
     "distillation_loss": or_callable(one_of("cross_entropy", "kl", "mse")),
-    "temperature": number(0, open_low=True),
+    "temperature": _POSITIVE,
     "target_temperature": Accepted(
-        lambda v: v is None or number(0, open_low=True).holds(v),
+        lambda v: v is None or _POSITIVE.holds(v),
         "numbers in (0, inf), and None",
     ),
     "target_dropout": one_of(True, False),
@@ -114,7 +115,10 @@ _ACCEPTED = {
     "max_epochs": integer(0),
     "batch_size": integer(1),
     "labelled_share": number(0, 1),
-    "learning_rate": number(0, open_low=True),
+    "learning_rate": Accepted(
+        lambda v: v == "auto" if isinstance(v, str) else _POSITIVE.holds(v),
+        "numbers in (0, inf), and 'auto'",
+    ),
     "learning_rate_decay": one_of("cosine", "constant"),
     "precision": one_of("auto", "float32", "bfloat16"),
     "weight_decay": number(0),

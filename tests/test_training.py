@@ -21,7 +21,7 @@ from sklearn.linear_model import (
 )
 from sklearn.metrics import hinge_loss, log_loss
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from small_fits import (
@@ -791,6 +791,19 @@ class LearningRates(Callback):
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(("width", "expected"), [(100, 4e-3), (400, 1.4 / 800)])
+def test_learning_rate__auto__smaller_for_more_features(data, width, expected):
+    random = np.random.default_rng(0)
+    X = {name: random.normal(size=(len(x), width)) for name, x in data[0].items()}
+    experts = [(name, FunctionTransformer()) for name in ("a", "b")]
+    clfs, rates = [], LearningRates()
+    for rate in ("auto", expected):
+        params = {"learning_rate": rate, "max_epochs": 1, "callbacks": [rates]}
+        clfs.append(small_classifier(experts, **params).fit(X, data[1]))
+        assert rates.rates == pytest.approx([expected])
+    np.testing.assert_equal(*(weights_of(clf.students_) for clf in clfs))
 
 
 def test_learning_rate__constant(data):

@@ -1,4 +1,4 @@
-"""Who is trained when, and when the distillation is on (section 3.1)."""
+"""Who is trained when and how fast, and when the distillation is on (section 3.1)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ class Phase(NamedTuple):
     def distils(self, epoch: int) -> bool:
         """Say whether students learn from teachers in an epoch, the first being 1."""
         return self.students and epoch > self.warmup_epochs
+
+
+def learning_rate_for(n_features: int) -> float:
+    """Return the rate that "auto" stands for with so many features of all experts.
+
+    A step of Adam moves every weight by about the rate, and so what a layer says by
+    the rate for each of its inputs: the more there are, the smaller it must be.
+
+    Examples
+    --------
+    >>> learning_rate_for(256)
+    0.004
+    >>> round(learning_rate_for(7168), 6)
+    0.000195
+    """
+    return min(4e-3, 1.4 / n_features)
 
 
 def joint(max_epochs: int, warmup_epochs: int) -> list[Phase]:

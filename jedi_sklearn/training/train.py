@@ -34,7 +34,7 @@ from .precision import dtype_of
 from .processes import check_same, rank
 from .progress import ProgressLine
 from .scaling import Scaling
-from .schedules import Phase
+from .schedules import Phase, learning_rate_for
 from .scoring import ScoreRows, Validation
 from .stopping import KeepBest
 
@@ -51,7 +51,9 @@ class Optimisation(NamedTuple):
     batch_size : int
     labelled_share : float
         The least share of labelled rows in a batch; see `Batches`.
-    learning_rate, weight_decay : float
+    learning_rate : float or "auto"
+        Of AdamW; "auto" depends on the number of features, see `learning_rate_for`.
+    weight_decay : float
         Of AdamW.
     decay : {"cosine", "constant"}
         What becomes of the learning rate over the epochs of a phase.
@@ -78,7 +80,7 @@ class Optimisation(NamedTuple):
     wiring: Wiring
     batch_size: int
     labelled_share: float
-    learning_rate: float
+    learning_rate: float | str
     weight_decay: float
     decay: str
     adjustment_units: int
@@ -158,6 +160,9 @@ def train(
     scaling = Scaling.identity(rows.features.shape[1])
     if optimisation.standardize:
         scaling = Scaling.of(rows.features, rows.widths)
+    if optimisation.learning_rate == "auto":
+        rate = learning_rate_for(rows.features.shape[1])
+        optimisation = optimisation._replace(learning_rate=rate)
     wiring = optimisation.wiring
     change_scale = partial(
         Scaling.enter_weights,
@@ -298,7 +303,7 @@ def _make_net(
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
         optimizer__weight_decay=optimisation.weight_decay,
-        **_learning_rate(optimisation.learning_rate, device),
+        **_learning_rate(float(optimisation.learning_rate), device),
         max_epochs=phase.n_epochs,
         device=device,
         callbacks=[*decay, *callbacks],
