@@ -4,11 +4,15 @@
 # WORKERS=4           the number of test processes
 # PYTEST_ARGS="-k x"  more arguments for pytest
 # EVIDENCE_ARGS="--seeds 3"   arguments for the study
+# BENCHMARKS="step overhead"  the benchmarks to run
+# BENCH_JSON=folder    where each of them writes its rows
 
 PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=
 EVIDENCE_ARGS ?=
+BENCHMARKS ?= step overhead baselines scale memory gpu
+BENCH_JSON ?= build/benchmarks
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -35,8 +39,8 @@ REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 export MPLBACKEND := Agg
 test: export OMP_NUM_THREADS := 1
 # Sums are taken in another order with another number of threads, so that the last
-# digit of the demo's table would depend on the machine.
-demo: export OMP_NUM_THREADS := 2
+# digit of the demo's table would depend on the machine; and times do anyway.
+demo bench: export OMP_NUM_THREADS := 2
 
 CHECK_PYTHON := import sys; sys.version_info >= (3, 11) or sys.exit( \
 	"jedi_sklearn needs Python 3.11 or newer, and " + sys.executable + " is " \
@@ -55,6 +59,14 @@ demo: $(DEMO) ## install, then train on the bundled data and print the table
 evidence: $(DEV) ## run the study of docs/evidence.md (an hour; goes on where it was left)
 	$(BIN)/python -m benchmarks.evidence \
 		--document docs/evidence.md --figures docs/images $(EVIDENCE_ARGS)
+
+.PHONY: bench
+bench: $(DEV) ## measure speed and memory, as in docs/performance.md (half an hour)
+	@mkdir -p $(BENCH_JSON)
+	@for name in $(BENCHMARKS); do \
+		echo "bench_$$name"; \
+		$(BIN)/python -m benchmarks.bench_$$name --json $(BENCH_JSON)/$$name.json; \
+	done
 
 .PHONY: test
 test: lint ## install, then run everything: lint, types, tests, doctests, README

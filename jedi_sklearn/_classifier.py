@@ -279,8 +279,13 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
     With all labels differences are smaller. ``docs/evidence.md`` has the intervals,
     what was tried, and where the method loses.
 
-    Results are the same to the bit for one random_state and one number of threads;
-    another number of threads sums in another order.
+    Results are the same to the bit for one random_state, one number of threads and one
+    precision; another number of threads sums in another order.
+
+    Where a program has started several processes of :mod:`torch.distributed`, of which
+    each calls fit with the same data and the same int as `random_state`, they train
+    together, each on its share of every batch, and come to the same result;
+    ``docs/performance.md`` has an example.
 
     See Also
     --------

@@ -72,5 +72,5 @@ def test_embed__selector__rows_of_another_width__refused_as_by_scikit_learn():
 def test_embed__selector__rows_that_are_not_finite__refused():
     bad = X.copy()
     bad[3, 2] = np.nan
-    with pytest.raises(ValueError, match="'e' returned NaN or infinity.*row 3"):
+    with pytest.raises(ValueError, match=r"'e' returned NaN or infinity.*row 3"):
         embed(_selector(), bad, "e")

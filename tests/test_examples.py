@@ -90,3 +90,19 @@ def test_cluster__fills_a_store_and_searches(tmp_path):
     run = run_example("dask_cluster.py", tmp_path)
     assert re.search(r"digits +1600 +32\b", run.stdout)
     assert len(re.findall(r"gamma=0\.\d: 0\.\d+", run.stdout)) == 2
+
+
+@pytest.mark.slow
+def test_several_processes__one_classifier(tmp_path):
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *(ROOT / "examples" / "several_processes.py", "--epochs", "3"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"^2 processes, accuracy 0\.[6-9]", run.stdout, re.M)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from small_fits import NO_DROPOUT, differ, small_classifier, weights_of
 from test_losses import (
+    CASES,
     gradients,
     make_network,
     make_objective,
@@ -21,6 +22,7 @@ from test_losses import (
     weighted,
 )
 from test_training import Count
+from torch.nn import functional
 
 from jedi_sklearn.training import net as net_module
 from jedi_sklearn.training import replay
@@ -262,9 +264,15 @@ class Keep(Callback):
 
 
 def _decides(
-    callbacks: list[tuple[str, Any]], device: str = "cuda", stays: bool = True
+    callbacks: list[tuple[str, Any]],
+    device: str = "cuda",
+    stays: bool = True,
+    **losses: Any,
 ) -> bool:
-    net: Any = SimpleNamespace(device=device, callbacks_=callbacks)
+    objective = make_objective(CASES["four datasets"][0], **losses)
+    net: Any = SimpleNamespace(
+        device=device, callbacks_=callbacks, criterion_=objective
+    )
     batches: Any = SimpleNamespace(source=SimpleNamespace(stays=stays))
     return JointNet._can_replay(net, batches)
 
@@ -308,6 +316,15 @@ def test_can_replay__learning_rate_that_decays_by_epochs(data):
 )
 def test_can_replay__callback_between_steps__no(callback):
     assert not _decides([("keep", Keep()), ("own", callback)])
+
+
+@pytest.mark.parametrize("name", ["student_loss", "teacher_loss"])
+def test_can_replay__loss_of_the_users_own__no(name):
+    def own(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(scores, labels, reduction="none")
+
+    assert _decides([], **{name: "squared_hinge"}, distillation_loss="kl")
+    assert not _decides([], **{name: own})
 
 
 def test_can_replay__features_are_streamed__no():

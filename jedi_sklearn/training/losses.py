@@ -245,6 +245,12 @@ class Objective(NamedTuple):
         )
 
     @property
+    def is_ours(self) -> bool:
+        """Whether all losses are those of this module, and none a user's own."""
+        ours = {*CLASSIFICATION_LOSSES.values(), *DISTILLATION_LOSSES.values()}
+        return {self.student_loss, self.teacher_loss, self.distillation_loss} <= ours
+
+    @property
     def distils(self) -> bool:
         """Whether there is a third term."""
         return self.gamma > 0 and bool((self.weights != 0).any())

@@ -117,11 +117,15 @@ class JointNet(NeuralNet):
         self._record(self.sums_.cpu(), epoch)
 
     def _can_replay(self, batches: Batches) -> bool:
-        """Say whether steps can be recorded, which callbacks between them forbid."""
+        """Say whether steps can be recorded.
+
+        Neither a callback nor a loss of the user's own may want a number of a step.
+        """
         return (
             torch.device(self.device).type == "cuda"
             and batches.source.stays
             and n_processes() == 1
+            and self.criterion_.is_ours
             and not any(map(_looks_at_steps, dict(self.callbacks_).values()))
         )
 
