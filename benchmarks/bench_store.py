@@ -35,7 +35,7 @@ from skorch.callbacks import Callback
 
 from jedi_sklearn import JEDIClassifier, MultiDataset
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.training import batches
+from jedi_sklearn.training import layout
 
 from .store_kills import bench_kills
 
@@ -111,11 +111,11 @@ def make_problem(n_rows: int) -> tuple[list[Any], MultiDataset, dict[str, Any]]:
 @contextmanager
 def read_into_memory(n_bytes: int) -> Iterator[None]:
     """Have what stores keep read into memory up to another size."""
-    usual, batches.IN_MEMORY_BYTES = batches.IN_MEMORY_BYTES, n_bytes
+    usual, layout.IN_MEMORY_BYTES = layout.IN_MEMORY_BYTES, n_bytes
     try:
         yield
     finally:
-        batches.IN_MEMORY_BYTES = usual
+        layout.IN_MEMORY_BYTES = usual
 
 
 def train(problem: Any, store: EmbeddingStore, **parameters: Any) -> Watch:

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_fits import NO_DROPOUT, small_classifier, weights_of
 
-from jedi_sklearn.training import batches
+from jedi_sklearn.training import layout
 
 SLOW = {"learning_rate": 1e-3, **NO_DROPOUT}
 TOGETHER: dict[str, dict[str, Any]] = {
@@ -99,7 +99,7 @@ def main(directory: Path, rank: int, n_processes: int) -> None:
         timeout=timedelta(seconds=30),
     )
     for name in TOGETHER:
-        batches.IN_MEMORY_BYTES = 0 if name == "streamed" else 2**26
+        layout.IN_MEMORY_BYTES = 0 if name == "streamed" else 2**26
         (directory / f"{name}.{rank}").write_bytes(pickle.dumps(fit(name, rank)))
     dist.destroy_process_group()
 

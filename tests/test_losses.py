@@ -22,7 +22,8 @@ from torch import nn
 
 from jedi_sklearn._row_weights import RowWeights
 from jedi_sklearn._weights import Adjustment, Linear
-from jedi_sklearn.training.batches import Batch, Batches, TrainingRows, stack_rows
+from jedi_sklearn.training.batches import Batch, Batches
+from jedi_sklearn.training.layout import TrainingRows, stack_rows
 from jedi_sklearn.training.losses import (
     CLASSIFICATION_LOSSES,
     DISTILLATION_LOSSES,

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from benchmarks.plain import PlainNetwork, Rows, Settings, plain_loss
 from jedi_sklearn._weights import Adjustment, Linear
 from jedi_sklearn.training import distillation_weights
-from jedi_sklearn.training.batches import Batch, Batches, stack_rows
+from jedi_sklearn.training.batches import Batch, Batches
 from jedi_sklearn.training.dropout import Dropout
+from jedi_sklearn.training.layout import stack_rows
 from jedi_sklearn.training.losses import Objective, cross_entropy, joint_loss
 from jedi_sklearn.training.losses import soft_cross_entropy as soft
 from jedi_sklearn.training.networks import JointNetwork, Task, Weights, Wiring

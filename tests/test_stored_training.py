@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from small_fits import small_classifier, weights_of
 
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.training import batches, matrix
+from jedi_sklearn.training import layout, matrix
 from jedi_sklearn.training.matrix import StoredMatrix
 
 HERE = Path(__file__).parent
@@ -38,7 +38,7 @@ def fit_streamed(clf, *data, **further):
         return original(self, rows, there)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "IN_MEMORY_BYTES", 0)
+        patch.setattr(layout, "IN_MEMORY_BYTES", 0)
         patch.setattr(matrix.Streamed, "take", take)
         patch.setattr(matrix.Resident, "__init__", _refuse)
         clf.fit(*data, **further)
@@ -127,8 +127,8 @@ def test_rows__larger_than_may_be_copied__stay_where_they_are(monkeypatch, store
     whole = np.vstack([np.hstack(own) for own in parts])
     n_bytes = 30 * 5 * 4
     for at_most, is_copied in ((n_bytes, True), (n_bytes - 1, False)):
-        monkeypatch.setattr(batches, "IN_MEMORY_BYTES", at_most)
-        rows = batches.stack_rows(given, [np.zeros(10, int), None])
+        monkeypatch.setattr(layout, "IN_MEMORY_BYTES", at_most)
+        rows = layout.stack_rows(given, [np.zeros(10, int), None])
         assert isinstance(rows.features, np.ndarray) == is_copied
         source = matrix.source_of(rows.features, "cpu", torch.float32)
         assert source.stays == is_copied
@@ -341,7 +341,7 @@ def train_and_watch(path):
     y = (X[:, 0] > 0).astype(int)
     head = LogisticRegression(C=1e-6).fit(Wide().transform(X[:50]), y[:50])
     experts = [("x", FrozenEstimator(make_pipeline(Wide(), head)))]
-    batches.IN_MEMORY_BYTES = 0
+    layout.IN_MEMORY_BYTES = 0
     store = EmbeddingStore(path, dtype="float16", shard_rows=1024)
     store.extract([("x", experts[0][1].estimator[:-1])], {"x": X})
     watch = Watch()

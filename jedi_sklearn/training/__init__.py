@@ -1,6 +1,6 @@
 """Joint training of students and teachers; the only room that needs torch."""
 
-from .batches import TrainingRows, stack_rows
+from .layout import TrainingRows, stack_rows
 from .losses import (
     Objective,
     classification_loss,

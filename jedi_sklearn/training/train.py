@@ -14,9 +14,10 @@ from skorch.callbacks import LRScheduler
 
 from .._device import available_device
 from .._weights import Linear
-from .batches import Batches, TrainingRows
+from .batches import Batches
 from .dropout import Dropout
 from .history import history_frame
+from .layout import TrainingRows
 from .losses import Objective
 from .matrix import StoredMatrix
 from .net import JointNet

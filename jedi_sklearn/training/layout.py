@@ -1,0 +1,135 @@
+"""The rows of all datasets, laid out for training.
+
+Rows lie sorted by dataset, and within a dataset the labelled ones come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._row_weights import RowWeights
+from .matrix import IN_MEMORY_BYTES, StoredMatrix
+
+
+class TrainingRows(NamedTuple):
+    """All rows of a training, as NumPy arrays.
+
+    Attributes
+    ----------
+    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
+        Embeddings of all experts side by side; rows sorted by dataset, within a
+        dataset the labelled ones first.
+    widths : tuple of int
+        Width of each expert's embedding.
+    n_rows : tuple of int
+        Number of rows of each dataset.
+    labels : tuple of ndarray of shape (n_labelled,), int64
+        For each dataset the class numbers of its labelled rows.
+    weights : ndarray of shape (n_rows,), float32
+        How much each row counts in all terms of the loss, 1 on average.
+    class_weights : tuple of ndarray of shape (n_labelled,), float32
+        For each dataset how much more its labelled rows count in the terms that
+        see their labels.
+    """
+
+    features: npt.NDArray[np.float32] | StoredMatrix
+    widths: tuple[int, ...]
+    n_rows: tuple[int, ...]
+    labels: tuple[npt.NDArray[np.int64], ...]
+    weights: npt.NDArray[np.float32]
+    class_weights: tuple[npt.NDArray[np.float32], ...]
+
+    @property
+    def starts(self) -> npt.NDArray[np.intp]:
+        """Number of the first row of each dataset, and of the row after the last."""
+        return np.concatenate([[0], np.cumsum(self.n_rows)])
+
+    @property
+    def strata(self) -> list[int]:
+        """Number of labelled and of unlabelled rows of each dataset, in turn."""
+        return [
+            n
+            for labels, n_rows in zip(self.labels, self.n_rows, strict=True)
+            for n in (len(labels), n_rows - len(labels))
+        ]
+
+    @property
+    def of_labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The label of each row, and how much it counts there: -1 and 0 without one."""
+        labels = np.full(len(self.weights), -1)
+        weights = np.zeros_like(self.weights)
+        for start, of_rows, of_classes in zip(
+            self.starts, self.labels, self.class_weights, strict=False
+        ):
+            own = slice(start, start + len(of_rows))
+            labels[own] = of_rows
+            weights[own] = self.weights[own] * of_classes
+        return labels, weights
+
+    @property
+    def sizes(self) -> list[float]:
+        """Sum of the weights of each dataset's rows: their number, if all weigh 1."""
+        return [
+            float(self.weights[start : start + n].sum(dtype=np.float64))
+            for start, n in zip(self.starts, self.n_rows, strict=False)
+        ]
+
+
+def stack_rows(
+    embeddings: Sequence[Sequence[Any]],
+    codes: Sequence[npt.NDArray[np.int64] | None],
+    weights: Sequence[RowWeights] | None = None,
+) -> TrainingRows:
+    """Lay out the rows of all datasets for training.
+
+    Parameters
+    ----------
+    embeddings : sequence, one a dataset, of sequences of ndarray or StoredRows
+        The embedding of the dataset's rows by each expert, (n_rows, n_features).
+        What is large is not copied but read batch by batch.
+    codes : sequence of ndarray of shape (n_rows,) or None
+        Class numbers of each dataset's rows, negative where unlabelled; None for a
+        dataset without labels.
+    weights : sequence of RowWeights, one a dataset, optional
+        By default every row counts alike.
+
+    Returns
+    -------
+    TrainingRows
+    """
+    n_rows = [len(of_experts[0]) for of_experts in embeddings]
+    if weights is None:
+        weights = [RowWeights(np.ones(n), np.ones(n)) for n in n_rows]
+    widths = [embedding.shape[1] for embedding in embeddings[0]]
+    orders, labels, row_weights, class_weights = [], [], [], []
+    for code, weight, n in zip(codes, weights, n_rows, strict=True):
+        code = np.full(n, -1) if code is None else code
+        order = np.argsort(code < 0, kind="stable")
+        labelled = order[: np.count_nonzero(code >= 0)]
+        orders.append(order)
+        labels.append(code[labelled].astype(np.int64))
+        row_weights.append(weight.rows[order])
+        class_weights.append(weight.labels[labelled].astype(np.float32))
+    relative = np.concatenate(row_weights, dtype=np.float64)
+    return TrainingRows(
+        _features(embeddings, orders),
+        tuple(widths),
+        tuple(n_rows),
+        tuple(labels),
+        # Their mean is 1, so that their unit does not matter.
+        (relative / relative.mean()).astype(np.float32),
+        tuple(class_weights),
+    )
+
+
+def _features(
+    embeddings: Sequence[Sequence[Any]], orders: Sequence[npt.NDArray[np.intp]]
+) -> npt.NDArray[np.float32] | StoredMatrix:
+    """Return the matrix of all rows, those of each dataset in its order."""
+    matrix = StoredMatrix(embeddings, orders)
+    n_bytes = matrix.shape[0] * matrix.shape[1] * np.dtype(np.float32).itemsize
+    return matrix if n_bytes > IN_MEMORY_BYTES else matrix[:]
