@@ -138,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[128, 512])
     parser.add_argument("--rows-a-class", type=int, default=6)
     parser.add_argument("--class-sep", type=float, default=8.0)
+    parser.add_argument("--first-seed", type=int, default=0)
     asked, report = start(parser, arguments)
     make: Callable[[int], Problem] = glyphs_problem
     if asked.problem == "paper_scale":
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[tuple[str, int, int], list[dict[str, float]]] = {
         s: [] for s in settings
     }
-    for seed in range(asked.seeds):
+    for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         problem = make(seed)
         for key, params in settings.items():
             found[key].append(measure(problem, seed, params))
