@@ -162,6 +162,7 @@ ALLOWED: dict[str, set[str]] = {
         "training.batches",
         "training.history",
         "training.losses",
+        "training.matrix",
         "training.networks",
         "training.processes",
         "training.replay",

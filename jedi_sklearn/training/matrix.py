@@ -192,14 +192,18 @@ class Streamed:
         self._dtype = dtype
 
     def take(self, rows: Tensor, there: Tensor) -> Tensor:
-        taken = torch.from_numpy(self._matrix.take(rows.numpy())).to(self._dtype)
-        if torch.device(self._device).type == "cuda":
-            # Copied while the device is at the batch before.
-            taken = taken.pin_memory()
-        return taken.to(self._device, non_blocking=True)
+        taken = torch.from_numpy(self._matrix.take(rows.numpy()))
+        return to_device(taken.to(self._dtype), self._device)
 
     def will_need(self, rows: Tensor) -> None:
         self._matrix.will_need(rows.sort().values.numpy())
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return a tensor on a device, copied while that is still at something else."""
+    if torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def source_of(

@@ -14,6 +14,7 @@ from torch import Tensor
 from .batches import Batch, Batches, Epoch, Scores
 from .history import TERMS
 from .losses import joint_loss
+from .matrix import to_device
 from .processes import add_up, n_processes
 from .replay import ReplayedStep
 
@@ -54,6 +55,7 @@ class JointNet(NeuralNet):
         shape = (len(TERMS), len(self.module_.datasets))
         self.sums_ = torch.zeros(shape, device=self.device, dtype=torch.float64)
         self.replayed_: dict[bool, ReplayedStep] = {}
+        self.prepared_: tuple[Epoch, Tensor, Tensor] | None = None
         return self
 
     def get_default_callbacks(self) -> list[tuple[str, Any]]:
@@ -71,6 +73,7 @@ class JointNet(NeuralNet):
         self.was_ended_ = True
         super().fit_loop(X, y, **kwargs)
         self.replayed_.clear()  # which hold this net, and it the features
+        self.prepared_ = None
         self.was_ended_ = False
         return self
 
@@ -102,11 +105,11 @@ class JointNet(NeuralNet):
             return
         # Once an epoch: it walks through all modules.
         self._set_training(training)
-        epoch = iterator.epoch()
         self.sums_.zero_()
         if self._can_replay(iterator):
-            self._replay_epoch(iterator, epoch)
+            epoch = self._replay_epoch(iterator)
         else:
+            epoch = iterator.epoch()
             for batch in iterator.batches(epoch):
                 self.history.new_batch()  # for callbacks that note something of it
                 self.notify("on_batch_begin", batch=batch, training=training)
@@ -129,7 +132,7 @@ class JointNet(NeuralNet):
             and not any(map(_looks_at_steps, dict(self.callbacks_).values()))
         )
 
-    def _replay_epoch(self, batches: Batches, epoch: Epoch) -> None:
+    def _replay_epoch(self, batches: Batches) -> Epoch:
         """Train on padded batches by recordings, one with and one without targets."""
         distils = self.distils(len(self.history))
         if distils not in self.replayed_:
@@ -138,10 +141,19 @@ class JointNet(NeuralNet):
                 batches.n_columns,
                 self.module_.dropout.generator,
             )
-        replayed = self.replayed_[distils]
-        rows, real = (part.to(self.device) for part in batches.padded(epoch))
+        epoch, rows, real = self.prepared_ or self._prepared(batches)
         for of_rows, of_real in zip(rows, real, strict=True):
-            replayed(of_rows, of_real)
+            self.replayed_[distils](of_rows, of_real)
+        # The next one, while the GPU is at this.
+        is_last = len(self.history) == self.max_epochs
+        self.prepared_ = None if is_last else self._prepared(batches)
+        return epoch
+
+    def _prepared(self, batches: Batches) -> tuple[Epoch, Tensor, Tensor]:
+        """Return an epoch and its padded batches, on their way to the device."""
+        epoch = batches.epoch()
+        rows, real = (to_device(part, self.device) for part in batches.padded(epoch))
+        return epoch, rows, real
 
     def _padded_step(self, batches: Batches, rows: Tensor, real: Tensor) -> None:
         self._zero_grad_optimizer()
