@@ -170,8 +170,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         Where fewer of all rows than this share have labels, every batch gets
         labelled rows on top, so many that on average they make it up; see Notes.
     learning_rate : float or "auto", default="auto"
-        Of AdamW. "auto" is 4e-3, or with more than 350 features of all experts
-        together 1.4 over their number. The paper has 1e-5; see Notes.
+        Of AdamW. "auto" is 4e-3 for up to 500 features of all experts together, and
+        falls with the square of their number for more: 2e-5 for the paper's 7168. The
+        paper has 1e-5; see Notes.
     learning_rate_decay : {"cosine", "constant"}, default="cosine"
         Whether the learning rate falls to zero over the epochs, along a half cosine,
         or stays, as in the paper; see Notes.

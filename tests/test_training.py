@@ -793,7 +793,7 @@ class LearningRates(Callback):
         self.rates.append(net.optimizer_.param_groups[0]["lr"])
 
 
-@pytest.mark.parametrize(("width", "expected"), [(100, 4e-3), (400, 1.4 / 800)])
+@pytest.mark.parametrize(("width", "expected"), [(200, 4e-3), (500, 1e-3)])
 def test_learning_rate__auto__smaller_for_more_features(data, width, expected):
     random = np.random.default_rng(0)
     X = {name: random.normal(size=(len(x), width)) for name, x in data[0].items()}
