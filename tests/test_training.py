@@ -783,6 +783,25 @@ def test_callbacks__named_pairs(data):
     assert count.epochs == 3
 
 
+def test_history__of_batches__kept_where_a_callback_notes_something(data):
+    class Notes(Callback):
+        def __init__(self, note: bool) -> None:
+            self.note = note
+
+        def on_batch_end(self, net: Any, **_: Any) -> None:
+            if self.note:
+                net.history.record_batch("noted", 1)
+
+        def on_train_end(self, net: Any, **_: Any) -> None:
+            self.batches = [epoch["batches"] for epoch in net.history]
+
+    for note in (True, False):
+        notes = Notes(note)
+        small_classifier(max_epochs=2, batch_size=40, callbacks=[notes]).fit(*data)
+        expected = [{"noted": 1}] * 3 if note else []
+        assert notes.batches == [expected] * 2
+
+
 class LearningRates(Callback):
     """Keeps the learning rate of each epoch."""
 

@@ -111,7 +111,6 @@ class JointNet(NeuralNet):
         else:
             epoch = iterator.epoch()
             for batch in iterator.batches(epoch):
-                self.history.new_batch()  # for callbacks that note something of it
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
                 self.sums_ += step["terms"]
@@ -169,6 +168,9 @@ class JointNet(NeuralNet):
         labelled = terms.new_tensor(epoch.label_weights)[self.module_.datasets]
         sizes = labelled.expand_as(terms).clone()
         sizes[2] = epoch.weight
+        batches = self.history.to_list()[-1]["batches"]
+        if not any(batches):  # no callback noted anything of one
+            batches.clear()
         # Plain numbers: skorch writes histories as JSON.
         self.history.record("train_loss", loss.item())
         self.history.record("terms", (terms / sizes).tolist())
