@@ -71,9 +71,11 @@ class JointNet(NeuralNet):
         # What ends a training before its time does it by a KeyboardInterrupt, which
         # skorch swallows a level above.
         self.was_ended_ = True
-        super().fit_loop(X, y, **kwargs)
-        self.replayed_.clear()  # which hold this net, and it the features
-        self.prepared_ = None
+        try:
+            super().fit_loop(X, y, **kwargs)
+        finally:
+            self.replayed_.clear()  # which hold this net, and it the features
+            self.prepared_ = None
         self.was_ended_ = False
         return self
 
