@@ -72,7 +72,7 @@ def _selected(encoder: Any, values: Any) -> Any:
     if isinstance(encoder, Pipeline) and len(encoder) == 1:
         return _selected(encoder[0], values)
     if (
-        not isinstance(encoder, ColumnTransformer)
+        type(encoder) is not ColumnTransformer
         or not isinstance(values, np.ndarray)
         or values.shape[1:] != (getattr(encoder, "n_features_in_", None),)
         or hasattr(encoder, "feature_names_in_")

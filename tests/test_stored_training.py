@@ -373,3 +373,21 @@ def test_streamed_fit__of_64_mb__takes_less_than_a_quarter_of_that(tmp_path):
     grown, on_disk = json.loads(done.stdout)
     assert on_disk > N_ROWS * WIDTH * 2
     assert grown < on_disk / 4, f"{grown / 2**20:.1f} MB more"
+
+
+@pytest.mark.parametrize("kind", ["as it is", "read-only", "reversed", "every other"])
+def test_matrix__of_arrays_of_any_layout__gives_their_rows(kind):
+    whole = np.random.default_rng(0).normal(size=(20, 12)).astype(np.float32)
+    part = {
+        "as it is": whole[:, 2:6],
+        "read-only": whole[:, 2:6],
+        "reversed": whole[::-1, 6:2:-1],
+        "every other": whole[:, 2:10:2],
+    }[kind]
+    if kind == "read-only":
+        part.flags.writeable = False
+    order = np.random.default_rng(1).permutation(20)
+    rows = StoredMatrix([[part, whole]], [order])
+    chosen = np.array([0, 3, 4, 19])
+    expected = np.column_stack([part, whole])[order[chosen]]
+    np.testing.assert_array_equal(rows.take(chosen), expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol, Self
@@ -23,7 +22,7 @@ ROOM = 0.75
 
 
 class StoredMatrix:
-    """The matrix of all rows, whose parts lie in stores and are read when needed.
+    """The matrix of all rows, whose parts lie elsewhere and are read when needed.
 
     Parameters
     ----------
@@ -110,15 +109,20 @@ class StoredMatrix:
 
 
 def _gather(embedding: Features, rows: Rows, out: Features) -> None:
-    """Copy rows of an array into part of another.
-
-    By torch, which takes several threads, and a third of NumPy's time with one.
-    """
-    with warnings.catch_warnings():
-        # The array may be one that must not be written, and is not.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        source = torch.from_numpy(embedding)
-    torch.index_select(source, 0, torch.from_numpy(rows), out=torch.from_numpy(out))
+    """Copy rows of an array into part of another."""
+    is_tensor = embedding.flags.writeable and all(
+        stride >= 0 and stride % embedding.itemsize == 0 for stride in embedding.strides
+    )
+    if not is_tensor:
+        out[:] = embedding[rows]
+        return
+    # By torch where it can be, in a third of NumPy's time, or less with more threads.
+    torch.index_select(
+        torch.from_numpy(embedding),
+        0,
+        torch.from_numpy(rows),
+        out=torch.from_numpy(out),
+    )
 
 
 class Source(Protocol):
