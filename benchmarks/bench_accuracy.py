@@ -61,11 +61,16 @@ def accuracies_of_estimator(
         random_state=seed,
         device="cpu",
     ).fit(problem.X_train, problem.y_train)
+    return mean_accuracies(clf, problem.X_test, y_test)
+
+
+def mean_accuracies(
+    clf: JEDIClassifier, X_test: dict, y_test: dict
+) -> dict[str, float]:
+    """Return those of students and teachers over the datasets."""
     groups = dict(zip(MODELS, (clf.students_, clf.teachers_), strict=True))
     return {
-        model: float(
-            np.mean([m.score(problem.X_test[n], y_test[n]) for n, m in group.items()])
-        )
+        model: float(np.mean([m.score(X_test[n], y_test[n]) for n, m in group.items()]))
         for model, group in groups.items()
     }
 

@@ -33,6 +33,7 @@ from sklearn.pipeline import make_pipeline
 from jedi_sklearn import PAPER_PARAMS, JEDIClassifier
 from jedi_sklearn.datasets import make_expert_embeddings
 
+from .bench_accuracy import mean_accuracies
 from .evidence import problem as evidence
 from .evidence.data import EXTRA, glyphs
 from .evidence.intervals import interval
@@ -118,12 +119,7 @@ def measure(problem: Problem, seed: int, params: dict[str, Any]) -> dict[str, fl
     clf = JEDIClassifier(problem.experts, random_state=seed, device="cpu", **params)
     clf.fit(problem.X, problem.y)
     seconds = time.perf_counter() - begun
-    accuracies = {
-        model: np.mean(
-            [m.score(problem.X_test[n], problem.y_test[n]) for n, m in group.items()]
-        )
-        for model, group in (("student", clf.students_), ("teacher", clf.teachers_))
-    }
+    accuracies = mean_accuracies(clf, problem.X_test, problem.y_test)
     return {"seconds": seconds, **accuracies}
 
 

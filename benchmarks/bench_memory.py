@@ -35,7 +35,7 @@ from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.embeddings import EmbeddingStore
 
 from .bench_store import Projection, anonymous_bytes
-from .paper_scale import Problem, Sizes, make_problem
+from .paper_scale import Problem, Sizes, make_problem, random_labels
 from .rounds import parser_of, start
 
 PAGE_BYTES = 4096
@@ -99,7 +99,7 @@ def stored_problem(sizes: Sizes) -> Problem:
         expert = make_pipeline(encoder, frozen.estimator[-1])
         experts.append((name, FrozenEstimator(expert)))
         X[name] = random.standard_normal((n_rows, SAMPLE_WIDTH), dtype=np.float32)
-        y[name] = random.integers(min(n_classes, n_rows // 3 + 1), size=n_rows)
+        y[name] = random_labels(n_rows, n_classes, random)
     return Problem(sizes, experts, X, y)
 
 

@@ -52,16 +52,24 @@ def make_problem(sizes: Sizes, seed: int = 0) -> Problem:
     first = 0
     for name, width, n_classes, n_rows in zip(names, *sizes, strict=True):
         X[name] = random.standard_normal((n_rows, sum(sizes.widths)), dtype=np.float32)
-        # Not all classes where there are few rows: scikit-learn would warn of targets
-        # that look like those of a regression.
-        n_known = min(n_classes, max(2, n_rows // 3))
-        y[name] = random.permutation(np.arange(n_rows) % n_known)
+        y[name] = random_labels(n_rows, n_classes, random)
         columns = slice(first, first + width)
         selector = make_column_transformer(("passthrough", columns)).fit(X[name])
         head = _random_head(width, n_classes, random)
         experts.append((name, FrozenEstimator(make_pipeline(selector, head))))
         first += width
     return Problem(sizes, experts, X, y)
+
+
+def random_labels(
+    n_rows: int, n_classes: int, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return labels, not of all classes where there are few rows.
+
+    Of those scikit-learn would warn that they look like a regression's.
+    """
+    n_known = min(n_classes, max(2, n_rows // 3))
+    return random.permutation(np.arange(n_rows) % n_known)
 
 
 def _random_head(

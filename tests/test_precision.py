@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.compose import make_column_transformer
 from skorch.callbacks import Callback
-from small_fits import NO_DROPOUT, differ, small_classifier, weights_of
+from small_fits import NO_DROPOUT, differ, few_labels, small_classifier, weights_of
 from test_stored_training import assert_same, fit_in_memory, fit_streamed
 
 from jedi_sklearn import JEDIClassifier
-from jedi_sklearn.datasets import make_expert_embeddings
 from jedi_sklearn.training import precision
 from jedi_sklearn.training.precision import WIDE, dtype_of
 
@@ -156,15 +154,7 @@ def test_fit__auto__float32_where_narrow_bfloat16_where_wide(data, monkeypatch):
 
 
 def test_fit__bfloat16__learns_as_float32_and_pickles():
-    X, y = make_expert_embeddings(
-        1000, n_classes=8, n_features=24, class_sep=6.0, own_share=0.2, random_state=0
-    )
-    experts = [
-        (name, make_column_transformer(("passthrough", slice(24 * i, 24 * i + 24))))
-        for i, name in enumerate(X)
-    ]
-    X_train = {name: rows[:400] for name, rows in X.items()}
-    y_train = {n: np.where(np.arange(400) < 60, y[n][:400], -1) for n in y}
+    experts, X, y, X_train, y_train = few_labels()
 
     def accuracies(clf: JEDIClassifier) -> np.ndarray:
         return np.array(

@@ -11,7 +11,6 @@ import pytest
 import torch
 from scipy.special import entr, softmax
 from sklearn import config_context
-from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
     LogisticRegression,
@@ -28,6 +27,7 @@ from small_fits import (
     NO_DROPOUT,
     Data,
     differ,
+    few_labels,
     labelled,
     small_classifier,
     small_experts,
@@ -36,7 +36,6 @@ from small_fits import (
 from torch.nn import functional
 
 from jedi_sklearn import JEDIClassifier
-from jedi_sklearn.datasets import make_expert_embeddings
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -422,15 +421,7 @@ def test_after_fit__numpy_predicts_as_torch(data, offset):
 def test_training__students_beat_their_experts_by_distillation():
     # Few labels: a teacher sees what the other experts know of them, and teaches it
     # on the many rows without.
-    X, y = make_expert_embeddings(
-        1000, n_classes=8, n_features=24, class_sep=6.0, own_share=0.2, random_state=0
-    )
-    experts = [
-        (name, make_column_transformer(("passthrough", slice(24 * i, 24 * i + 24))))
-        for i, name in enumerate(X)
-    ]
-    X_train = {name: rows[:400] for name, rows in X.items()}
-    y_train = {n: np.where(np.arange(400) < 60, y[n][:400], -1) for n in y}
+    experts, X, y, X_train, y_train = few_labels()
 
     def accuracies(gamma: float) -> np.ndarray:
         clf = small_classifier(experts, max_epochs=12, batch_size=128, gamma=gamma)

@@ -133,6 +133,7 @@ class Batches:
         self.source = source_of(rows.features, device, dtype)
         self.n_rows = len(rows.features)
         self.strata = rows.strata
+        self._starts = np.cumsum([0, *self.strata])
         self.drawn = _drawn_in_an_epoch(self.strata, labelled_share)
         labels, label_weights = rows.of_labels
         datasets = np.repeat(np.arange(len(rows.n_rows)), rows.n_rows)
@@ -178,7 +179,7 @@ class Batches:
         columns = np.array(self._columns)[strata] + places - borders[batch, strata]
         lengths = np.diff(self._columns)
         # Of each stratum the first row: which does not matter.
-        firsts = np.repeat(np.cumsum([0, *self.strata])[:-1], lengths)
+        firsts = np.repeat(self._starts[:-1], lengths)
         rows = torch.from_numpy(np.tile(firsts, (len(borders), 1)))
         real = torch.zeros(rows.shape, dtype=torch.float32)
         rows[batch, columns] = torch.cat(epoch.chosen)
@@ -216,11 +217,10 @@ class Batches:
     def epoch(self) -> Epoch:
         """Shuffle the rows, and deal them out to batches."""
         # By NumPy, of which a call takes a third of the time where there are few rows.
-        starts = np.cumsum([0, *self.strata])
         rows = [
             start + self._in_turn(n_rows, n_drawn)
             for start, n_rows, n_drawn in zip(
-                starts, self.strata, self.drawn, strict=False
+                self._starts, self.strata, self.drawn, strict=False
             )
         ]
         # Those of each stratum evenly over the epoch, from a random point on.
@@ -236,7 +236,7 @@ class Batches:
         weights, label_weights = self._weights
         return Epoch(
             [torch.from_numpy(part) for part in chosen],
-            [np.searchsorted(part, starts).tolist() for part in chosen],
+            [np.searchsorted(part, self._starts).tolist() for part in chosen],
             len(in_order),
             float(weights[in_order].sum(dtype=np.float64)),
             [float(label_weights[own].sum(dtype=np.float64)) for own in rows[::2]],
@@ -255,7 +255,7 @@ class Batches:
     def batch(self, chosen: Tensor) -> Batch:
         """Return the batch of the chosen row numbers, whatever their order."""
         chosen = chosen.sort().values
-        borders = np.searchsorted(chosen.numpy(), np.cumsum([0, *self.strata]))
+        borders = np.searchsorted(chosen.numpy(), self._starts)
         return self._batch(chosen, borders.tolist())
 
     def _batch(self, chosen: Tensor, borders: list[int]) -> Batch:
