@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.compose import ColumnTransformer
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+
+from ._expert import unwrapped
 
 
 def embed(
@@ -67,10 +67,7 @@ def _selected(encoder: Any, values: Any) -> Any:
     Scikit-learn's ColumnTransformer copies them, and precomputed embeddings may be most
     of what a machine can hold.
     """
-    if isinstance(encoder, FrozenEstimator):
-        return _selected(encoder.estimator, values)
-    if isinstance(encoder, Pipeline) and len(encoder) == 1:
-        return _selected(encoder[0], values)
+    encoder = unwrapped(encoder)
     if (
         type(encoder) is not ColumnTransformer
         or not isinstance(values, np.ndarray)

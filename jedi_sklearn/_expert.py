@@ -113,6 +113,15 @@ def split_expert(name: str, estimator: Any) -> Expert:
     return Expert(name, estimator, None)
 
 
+def unwrapped(estimator: Any) -> Any:
+    """Return what an estimator is, without wrappers that change nothing of it."""
+    if isinstance(estimator, FrozenEstimator):
+        return unwrapped(estimator.estimator)
+    if isinstance(estimator, Pipeline) and len(estimator) == 1:
+        return unwrapped(estimator[0])
+    return estimator
+
+
 def is_frozen(estimator: Any) -> bool:
     """Say whether an estimator is used as it is, or consists of such alone.
 

@@ -21,7 +21,6 @@ PACKAGE = "jedi_sklearn"
 # Modules that import nothing of the package, so that any other may import them.
 LEAVES = {
     "_device",
-    "_embed",
     "_expert",
     "_labels",
     "_paper",
@@ -59,6 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "_joint": {
         "_distilled",
+        "_embed",
         "_embedding",
         "_experts",
         "_training_data",
@@ -66,9 +66,10 @@ ALLOWED: dict[str, set[str]] = {
         "training",
     },
     "_training_data": {"_multidataset", "_targets"},
-    "_experts": {"_multidataset", "embeddings", "encoders"},
-    "_embedding": {"_cache", "_multidataset", "embeddings"},
-    "_distilled": set(),
+    "_experts": {"_embed", "_multidataset", "embeddings", "encoders"},
+    "_embedding": {"_cache", "_embed", "_multidataset", "embeddings"},
+    "_embed": set(),
+    "_distilled": {"_embed"},
     "_cache": {"_multidataset", "embeddings"},
     "_targets": {"_multidataset"},
     "_multidataset": set(),
@@ -91,6 +92,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "embeddings._memory": {"embeddings._store"},
     "embeddings._store": {
+        "_embed",
         "_multidataset",
         "embeddings._checks",
         "embeddings._collections",
@@ -107,6 +109,7 @@ ALLOWED: dict[str, set[str]] = {
         "embeddings._identity",
     },
     "embeddings._extraction": {
+        "_embed",
         "_multidataset",
         "embeddings._collections",
         "embeddings._files",
@@ -130,9 +133,15 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": {"datasets"},
     "encoders": {"encoders"},
     "inspection": {"metrics"},
-    "metrics": {"_embedding", "_multidataset", "_targets", "embeddings"},
+    "metrics": {
+        "_embed",
+        "_embedding",
+        "_multidataset",
+        "_targets",
+        "embeddings",
+    },
     "model_selection": {"_multidataset", "_targets"},
-    "preprocessing": {"_multidataset", "_targets"},
+    "preprocessing": {"_embed", "_multidataset", "_targets"},
     "training": {
         "training.layout",
         "training.losses",
@@ -203,7 +212,7 @@ LAZY_ROOMS = {"training"}
 TORCH = {"skorch", "torch"}
 
 # What a user may install along.
-EXTRAS = ("plot", "store", "transformers")
+EXTRAS = ("plot", "store", "transformers", "video")
 
 # These replace torch's CPU build by one for CUDA, or fail beside it.
 FORBIDDEN = {"pytorchvideo", "timm", "torchvision"}

@@ -31,7 +31,7 @@ class Maker(NamedTuple):
     ----------
     expert : str
         Name of the expert.
-    kind : {"features", "probabilities"}
+    kind : {"features", "probabilities", "both"}
     fingerprint : str
         Of all that decides what it makes.
     """

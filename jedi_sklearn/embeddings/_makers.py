@@ -1,4 +1,4 @@
-"""The two things that an expert makes of samples."""
+"""What an expert makes of samples: features, probabilities, or both in one run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._expert import Encoding, Expert
+from .._expert import Encoding, Expert, unwrapped
 from ._collections import Maker
 from ._identity import UnidentifiedError, fingerprint
 
@@ -28,6 +28,55 @@ class Probabilities:
     def transform(self, features: Any) -> npt.NDArray:
         """Return the probability of each class."""
         return np.asarray(self.head.predict_proba(np.asarray(features)))
+
+
+class Both:
+    """Features and probabilities side by side, of an encoder that gives both at once.
+
+    Parameters
+    ----------
+    encoder : transformer
+        With ``features_and_probabilities``.
+    """
+
+    def __init__(self, encoder: Any) -> None:
+        self.encoder = encoder
+
+    def transform(self, values: Any) -> npt.NDArray:
+        """Return the features, and after them the probability of each class."""
+        return np.hstack(self.encoder.features_and_probabilities(values))
+
+
+class Columns:
+    """Some columns of what there is already.
+
+    Parameters
+    ----------
+    columns : slice
+    """
+
+    def __init__(self, columns: slice) -> None:
+        self.columns = columns
+
+    def transform(self, values: Any) -> npt.NDArray:
+        """Return the columns."""
+        return np.asarray(values)[:, self.columns]
+
+
+def both_of(expert: Expert) -> Both | None:
+    """Return what gives features and probabilities by one run, None where nothing does.
+
+    Such an encoder is that of a network of videos, whose own probabilities are not
+    what its head makes of mean features, and which nobody wants to run twice.
+    """
+    encoder = unwrapped(expert.encoder)
+    has_both = hasattr(encoder, "features_and_probabilities")
+    return Both(encoder) if has_both and hasattr(expert.head, "classes_") else None
+
+
+def maker_of_both(expert: Expert) -> Maker:
+    """Return the maker of an expert's features and probabilities side by side."""
+    return Maker(expert.name, "both", _fingerprint_of(expert.name, expert.encoder))
 
 
 def maker_of_features(expert: Encoding) -> Maker:

@@ -39,7 +39,10 @@ from ._files import DamagedError, alone, read_json, tidy, write_json
 from ._identity import sample_ids, sample_names
 from ._makers import (
     MAKER_OF,
+    Columns,
     Probabilities,
+    both_of,
+    maker_of_both,
     maker_of_features,
     maker_of_probabilities,
 )
@@ -212,15 +215,21 @@ class EmbeddingStore:
         self._warn_of_changed_experts(features)
         self._warn_of_changed_samples(features, parts, ids)
         fill = partial(self._fill, ids=ids, n_jobs=n_jobs, verbose=verbose)
+        for expert in split:
+            if (both := both_of(expert)) is not None:
+                [index] = fill([maker_of_both(expert)], [both], parts)
+                made = _embedded(parts, ids, index)
+                n_classes = len(expert.head.classes_)
+                for maker_of, columns in (
+                    (maker_of_features, slice(-n_classes)),
+                    (maker_of_probabilities, slice(-n_classes, None)),
+                ):
+                    fill([maker_of(expert)], [Columns(columns)], made)
         indices = fill(features, [expert.encoder for expert in split], parts)
         for expert, index in zip(split, indices, strict=True):
             if hasattr(expert.head, "predict_proba"):
-                embedded = [
-                    (Table(table.name, index.rows(own)), rows)
-                    for (table, rows), own in zip(parts, ids, strict=True)
-                ]
-                maker = maker_of_probabilities(expert)
-                fill([maker], [Probabilities(expert.head)], embedded)
+                maker, head = maker_of_probabilities(expert), Probabilities(expert.head)
+                fill([maker], [head], _embedded(parts, ids, index))
         return self
 
     def embed(
@@ -510,6 +519,14 @@ class EmbeddingStore:
                     UserWarning,
                     stacklevel=3,
                 )
+
+
+def _embedded(parts: Sequence[Part], ids: Sequence[Ids], index: Index) -> list[Part]:
+    """Return what an expert has made of datasets in their stead."""
+    return [
+        (Table(table.name, index.rows(own)), rows)
+        for (table, rows), own in zip(parts, ids, strict=True)
+    ]
 
 
 def _check_settings(settings: Settings) -> None:

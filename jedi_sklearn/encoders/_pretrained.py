@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._samples import by_position
 from ._torch import TorchEncoder
 
 # What tells transformers where files are; the rest is for the model alone.
@@ -176,7 +177,7 @@ class ImageSamples:
 
 class _Texts:
     def __init__(self, samples: Any, settings: TextSamples) -> None:
-        self.samples = _by_position(samples)
+        self.samples = by_position(samples)
         self.collate_fn = settings.collate
 
     def __len__(self) -> int:
@@ -194,7 +195,7 @@ class _Texts:
 
 class _Images:
     def __init__(self, samples: Any, processor: Any) -> None:
-        self.samples = _by_position(samples)
+        self.samples = by_position(samples)
         self.processor = processor
 
     def __len__(self) -> int:
@@ -203,10 +204,6 @@ class _Images:
     def __getitem__(self, number: int) -> Any:
         image = _read_image(self.samples[number])
         return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
-
-
-def _by_position(samples: Any) -> Any:
-    return samples.to_numpy() if hasattr(samples, "iloc") else samples
 
 
 def _read_image(sample: Any) -> Any:

@@ -68,7 +68,7 @@ def torch_expert(
     (4, 3)
     """
     name = _last_linear(module) if layer is None else layer
-    head = _head(find_layer(module, name), classes, name)
+    head, _ = head_of(find_layer(module, name), classes, name)
     # A module that is a Linear itself has no name.
     encoder = _CheckedEncoder(module, layer=name or None, **encoder_params)
     return FrozenEstimator(Pipeline([("encoder", encoder), ("head", head)]))
@@ -126,10 +126,30 @@ def _last_linear(module: torch.nn.Module) -> str:
     return names[-1]
 
 
-def _head(
+def head_of(
     linear: torch.nn.Module, classes: npt.ArrayLike | None, name: str
-) -> LogisticRegression:
-    """Return the linear layer as scikit-learn would have fitted it."""
+) -> tuple[LogisticRegression, npt.NDArray[np.intp]]:
+    """Return a linear layer as scikit-learn would have fitted it.
+
+    Parameters
+    ----------
+    linear : torch.nn.Linear
+    classes
+        See `torch_expert`.
+    name : str
+        Of the layer, for messages.
+
+    Returns
+    -------
+    head : LogisticRegression
+    order : ndarray of int of shape (n_classes,)
+        Which of the classes given are the first, second, ... of the sorted ones.
+
+    Raises
+    ------
+    ValueError
+        If it is no linear layer, or there is not one label for each output.
+    """
     import torch
 
     if not isinstance(linear, torch.nn.Linear):
@@ -158,4 +178,4 @@ def _head(
     head = LogisticRegression()
     head.classes_, head.n_features_in_ = known, weights.shape[1]
     head.coef_, head.intercept_ = weights, bias
-    return head
+    return head, order
