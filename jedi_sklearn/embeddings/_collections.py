@@ -231,11 +231,11 @@ def names_in(collection: Path) -> Iterator[tuple[str, str]]:
         yield from zip(manifest.names or [], manifest.ids, strict=False)
 
 
-def failures_in(manifests: Iterable[Manifest]) -> list[str]:
-    """Return why samples have no embedding, those that got one later left out."""
+def failures_in(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """Return why samples have no embedding, by id; not of those that got one later."""
     manifests = list(manifests)
     there = {own for manifest in manifests for own in manifest.ids}
     reasons: dict[str, str] = {}
     for manifest in manifests:
         reasons |= manifest.missing
-    return [why for own, why in reasons.items() if own not in there]
+    return {own: why for own, why in reasons.items() if own not in there}

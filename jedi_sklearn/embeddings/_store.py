@@ -344,15 +344,29 @@ class EmbeddingStore:
         table : DataFrame
             One row for each, with the columns expert, dataset and reason.
         """
-        rows = [
-            (maker.expert, dataset_of(directory), reason)
-            for collection in self._collections()
-            for maker in [Maker.of(collection)]
-            if maker.kind == "features"
-            for directory in directories_in(collection)
-            for reason in failures_in(map(read_manifest, finished_shards(directory)))
+        makers = [
+            (Maker.of(collection), collection) for collection in self._collections()
         ]
-        return pd.DataFrame(rows, columns=["expert", "dataset", "reason"])
+        rows = [
+            (maker, directory, own, reason)
+            for maker, collection in makers
+            for directory in directories_in(collection)
+            for own, reason in failures_in(
+                map(read_manifest, finished_shards(directory))
+            ).items()
+        ]
+        # Features that are columns of what has failed only know that it is not there.
+        first = {
+            (m.fingerprint, own): why for m, _, own, why in rows if m.kind == "both"
+        }
+        return pd.DataFrame(
+            [
+                (m.expert, dataset_of(directory), first.get((m.fingerprint, own), why))
+                for m, directory, own, why in rows
+                if m.kind == "features"
+            ],
+            columns=["expert", "dataset", "reason"],
+        )
 
     def verify(self, *, remove: bool = False) -> list[str]:
         """Read everything that is here and say what has changed since it was written.

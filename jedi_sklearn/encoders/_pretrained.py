@@ -87,13 +87,9 @@ def from_pretrained(
         ) from error
     from ._pretrained_modules import ImageModel, TextModel
 
-    if kwargs.pop("trust_remote_code", False):
-        raise ValueError(
-            "Invalid parameter value: trust_remote_code=True. Code that comes with a "
-            "model is never run; valid values are False."
-        )
-    model = _load_model(folder_or_name, kwargs)
-    files = _Files(folder_or_name, {k: kwargs[k] for k in _HUB & set(kwargs)})
+    # A checkpoint with a head of its own has no pooler.
+    model = load_model("AutoModel", folder_or_name, kwargs, optional="pooler")
+    files = files_of(folder_or_name, kwargs)
     module: TextModel | ImageModel
     dataset: TextSamples | ImageSamples
     kind = _kind_of(model, folder_or_name)
@@ -224,7 +220,7 @@ def _read_image(sample: Any) -> Any:
     )
 
 
-class _Files(NamedTuple):
+class ModelFiles(NamedTuple):
     """The files of a model, here or on the hub."""
 
     name: str | os.PathLike[str]
@@ -237,31 +233,78 @@ class _Files(NamedTuple):
         found = cached_file(
             self.name, path, _raise_exceptions_for_missing_entries=False, **self.hub
         )
-        return None if found is None else json.loads(Path(found).read_text("utf-8"))
+        if found is None:
+            return None
+        try:
+            return json.loads(Path(found).read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"The file {found!r} is no JSON: {error}.") from error
 
 
-def _load_model(name: str | os.PathLike[str], kwargs: dict[str, Any]) -> Any:
-    """Return a model all of whose weights come from its files."""
+def files_of(name: str | os.PathLike[str], kwargs: dict[str, Any]) -> ModelFiles:
+    """Return the files of a model.
+
+    Parameters
+    ----------
+    name, kwargs
+        See `load_model`.
+    """
+    return ModelFiles(name, {key: kwargs[key] for key in _HUB & set(kwargs)})
+
+
+def load_model(
+    auto: str,
+    name: str | os.PathLike[str],
+    kwargs: dict[str, Any],
+    optional: str | None = None,
+) -> Any:
+    """Return a model all of whose weights come from its files.
+
+    Parameters
+    ----------
+    auto : str
+        Name of a class of transformers that finds out of which type a model is.
+    name : str or path
+        Of the model, or its folder.
+    kwargs : dict
+        Of ``from_pretrained`` of transformers.
+    optional : str or None, default=None
+        Name of a submodule which becomes None where it has no weights.
+
+    Raises
+    ------
+    ValueError
+        If weights are not in the files, or code is to be trusted.
+    """
     import torch
-    from transformers import AutoModel
+    import transformers
 
+    if kwargs.get("trust_remote_code"):
+        raise ValueError(
+            "Invalid parameter value: trust_remote_code=True. Code that comes with a "
+            "model is never run; valid values are False."
+        )
     safe = {"trust_remote_code": False, "use_safetensors": True}
     # Weights that are not in the files are drawn from the global random state.
     with torch.random.fork_rng(devices=[]):
-        model, report = AutoModel.from_pretrained(
+        model, report = getattr(transformers, auto).from_pretrained(
             name, output_loading_info=True, **(kwargs | safe)
         )
-    missing = sorted(report["missing_keys"])
-    lacking = [key for key in missing if not key.startswith("pooler.")]
+    # Weights of another shape than the files have are random, too.
+    mismatched = {key for key, *_ in report["mismatched_keys"]}
+    missing = sorted(mismatched.union(report["missing_keys"]))
+    lacking = [key for key in missing if key.partition(".")[0] != optional]
     if lacking:
         raise ValueError(
             f"The model {str(name)!r} lacks {len(lacking)} of its weights "
             f"({lacking[0]!r} is the first), which would be random."
         )
-    if missing:  # A checkpoint with a head of its own has no pooler.
-        model.pooler = None
+    if optional is not None and missing:
+        setattr(model, optional, None)
     # The same weights in another folder are the same model.
-    model.name_or_path = model.config.name_or_path = ""
+    for part in model.modules():
+        if hasattr(part, "name_or_path"):
+            part.name_or_path = part.config.name_or_path = ""
     return model
 
 
@@ -277,7 +320,7 @@ def _kind_of(model: Any, name: str | os.PathLike[str]) -> str:
     return kind
 
 
-def _image_samples(files: _Files) -> ImageSamples:
+def _image_samples(files: ModelFiles) -> ImageSamples:
     from transformers import AutoImageProcessor
 
     # The other backend needs torchvision, and rounds in another way.
@@ -287,7 +330,7 @@ def _image_samples(files: _Files) -> ImageSamples:
     return ImageSamples(processor)
 
 
-def _text_samples(files: _Files, config: Any) -> TextSamples:
+def _text_samples(files: ModelFiles, config: Any) -> TextSamples:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(
@@ -304,7 +347,7 @@ def _text_samples(files: _Files, config: Any) -> TextSamples:
     return TextSamples(tokenizer, max_length, bool(settings.get("do_lower_case")))
 
 
-def _pooling(files: _Files) -> tuple[str, bool]:
+def _pooling(files: ModelFiles) -> tuple[str, bool]:
     """Return how tokens become a text, and whether its length is made 1."""
     steps = files.read("modules.json") or []
     kinds = [step["type"].rpartition(".")[2] for step in steps]

@@ -1,0 +1,31 @@
+"""From video files to embeddings: reading, networks, checkpoints, dumps."""
+
+from ._expert import PROTOCOLS, VideoEncoder, video_expert
+from ._frames import centre_crop, resize_short_side, three_crop
+from ._network import VideoNetwork
+from ._reader import VideoError, VideoReader
+from ._resnet import TSM, TSN
+from ._sampling import sample_clips, sample_segments
+from ._swin import VideoSwin
+from ._transformers import transformers_video_expert
+from ._views import ViewProtocol, read_views
+
+__all__ = [
+    "PROTOCOLS",
+    "TSM",
+    "TSN",
+    "VideoEncoder",
+    "VideoError",
+    "VideoNetwork",
+    "VideoReader",
+    "VideoSwin",
+    "ViewProtocol",
+    "centre_crop",
+    "read_views",
+    "resize_short_side",
+    "sample_clips",
+    "sample_segments",
+    "three_crop",
+    "transformers_video_expert",
+    "video_expert",
+]

@@ -1,0 +1,400 @@
+"""What is to be seen in the videos of the public datasets of actions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ._annotation_files import (
+    PathLike,
+    Searched,
+    choice,
+    found,
+    matching_lines,
+    matching_names,
+    text,
+)
+
+
+def read_activitynet(
+    annotations: PathLike, folder: PathLike, subset: str
+) -> tuple[list[str], list[str | None]]:
+    """Read which videos ActivityNet has, and what is to be seen in them.
+
+    Parameters
+    ----------
+    annotations : str or path
+        The JSON of ActivityNet, such as ``activity_net.v1-3.min.json``.
+    folder : str or path
+        Where the videos are: ``v_<id>.mp4``, ``.mkv`` or ``.webm``.
+    subset : {"training", "validation", "testing"}
+        Which part of the dataset to read.
+
+    Returns
+    -------
+    paths : list of str
+        Of the videos that are in the folder, in the order of the file.
+    labels : list of str or None
+        Of the first action annotated in each video, as MMAction2 has it; None where
+        there is none, as in all that are for testing.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is not as ActivityNet's, has no such subset, or no video is found.
+
+    Warns
+    -----
+    UserWarning
+        If some videos are not in the folder; many have gone from YouTube.
+
+    Examples
+    --------
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from jedi_sklearn.encoders.video import read_activitynet
+    >>> action = {"label": "Rock climbing", "segment": [30.0, 205.2]}
+    >>> video = {"subset": "training", "annotations": [action]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "v_sJFgo9H6zNo.mp4").touch()
+    ...     file = Path(folder, "activity_net.json")
+    ...     _ = file.write_text(json.dumps({"database": {"sJFgo9H6zNo": video}}))
+    ...     paths, labels = read_activitynet(file, folder, "training")
+    >>> [Path(path).name for path in paths], labels
+    (['v_sJFgo9H6zNo.mp4'], ['Rock climbing'])
+    """
+    database = _database(annotations)
+    subsets = sorted({str(video.get("subset")) for video in database.values()})
+    if subset not in subsets:
+        raise ValueError(
+            f"Invalid parameter value: subset={subset!r}. {annotations} has "
+            f"{', '.join(subsets) or 'no videos'}."
+        )
+    searched = [
+        Searched(
+            [f"v_{name}{suffix}" for suffix in (".mp4", ".mkv", ".webm")],
+            _first_label(annotations, name, video),
+        )
+        for name, video in database.items()
+        if video.get("subset") == subset
+    ]
+    return found(searched, folder)
+
+
+def read_kinetics(
+    annotations: PathLike, folder: PathLike
+) -> tuple[list[str], list[str | None]]:
+    r"""Read which videos Kinetics-400, -600 or -700 has, and what is to be seen there.
+
+    Parameters
+    ----------
+    annotations : str or path
+        A CSV of Kinetics, such as ``train.csv``, with a header that has youtube_id,
+        time_start, time_end and, except for testing, label.
+    folder : str or path
+        Where the videos are: ``<youtube_id>_<start>_<end>.mp4``, with six digits for
+        each time, in the folder or in that of their label, with blanks or
+        underscores.
+
+    Returns
+    -------
+    paths : list of str
+        Of the videos that are in the folder, in the order of the file.
+    labels : list of str or None
+        As in the file; None where it has none.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is not as Kinetics', or no video is found.
+
+    Warns
+    -----
+    UserWarning
+        If some videos are not in the folder; many have gone from YouTube.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from jedi_sklearn.encoders.video import read_kinetics
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "--3ouPhoy2A_000020_000030.mp4").touch()
+    ...     file = Path(folder, "val.csv")
+    ...     _ = file.write_text(
+    ...         "label,youtube_id,time_start,time_end,split\n"
+    ...         "eating spaghetti,--3ouPhoy2A,20,30,val\n"
+    ...     )
+    ...     paths, labels = read_kinetics(file, folder)
+    >>> [Path(path).name for path in paths], labels
+    (['--3ouPhoy2A_000020_000030.mp4'], ['eating spaghetti'])
+    """
+    lines = csv.DictReader(text(annotations).split("\n"))
+    try:
+        searched = [
+            _kinetics_video(f"{annotations}, line {lines.line_num}", line)
+            for line in lines
+        ]
+    except csv.Error as error:
+        raise ValueError(f"{annotations} is no CSV: {error}.") from error
+    if not searched:
+        raise ValueError(f"{annotations} has no videos, with a header above them.")
+    return found(searched, folder)
+
+
+def read_hmdb51(
+    splits_folder: PathLike, folder: PathLike, split: int = 1, subset: str = "train"
+) -> tuple[list[str], list[str]]:
+    r"""Read which videos a split of HMDB51 has, and what is to be seen in them.
+
+    Parameters
+    ----------
+    splits_folder : str or path
+        Where the files ``<class>_test_split<split>.txt`` are.
+    folder : str or path
+        Where the videos are, each in the folder of its class; it is not looked into.
+    split : int, default=1
+        Which of the three splits to read.
+    subset : {"train", "test"}, default="train"
+        Which part of it.
+
+    Returns
+    -------
+    paths : list of str
+        By class, and in the order of the file of the class.
+    labels : list of str
+
+    Raises
+    ------
+    OSError
+        If a file or folder cannot be opened.
+    ValueError
+        If a line is not as HMDB51's, or there is no such split or subset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from jedi_sklearn.encoders.video import read_hmdb51
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "brush_hair_test_split1.txt")
+    ...     _ = file.write_text("a.avi 1 \nb.avi 0 \nc.avi 2 \n")
+    ...     read_hmdb51(folder, "videos", subset="test")
+    (['videos/brush_hair/c.avi'], ['brush_hair'])
+    """
+    wanted = choice("subset", subset, {"train": "1", "test": "2"})
+    pattern = r"(?P<label>.+)_test_split(?P<split>\d+)\.txt"
+    files = matching_names(splits_folder, pattern)
+    splits = sorted({match["split"] for match in files})
+    chosen = [match for match in files if match["split"] == str(split)]
+    if not chosen:
+        raise ValueError(
+            f"Invalid parameter value: split={split!r}. {splits_folder} has "
+            f"{', '.join(splits) or 'no files <class>_test_split<number>.txt'}."
+        )
+    paths, labels = [], []
+    for match in sorted(chosen, key=lambda match: match["label"]):
+        file = Path(splits_folder, match.string)
+        pattern = r"(?P<name>\S.*?)\s+(?P<subset>[012])"
+        for _, line in matching_lines(file, pattern, "<name>.avi <0, 1 or 2>"):
+            if line["subset"] == wanted:
+                paths.append(os.path.join(folder, match["label"], line["name"]))
+                labels.append(match["label"])
+    return paths, labels
+
+
+def read_ucf101(
+    splits_folder: PathLike, folder: PathLike, split: int = 1, subset: str = "train"
+) -> tuple[list[str], list[str]]:
+    r"""Read which videos a split of UCF101 has, and what is to be seen in them.
+
+    Parameters
+    ----------
+    splits_folder : str or path
+        Where the files ``trainlist01.txt``, ``testlist01.txt`` and so on are. If
+        ``classInd.txt`` is there, the numbers in the lists are compared with it.
+    folder : str or path
+        Where the videos are, each in the folder of its class; it is not looked into.
+    split : int, default=1
+        Which of the three splits to read.
+    subset : {"train", "test"}, default="train"
+        Which part of it.
+
+    Returns
+    -------
+    paths : list of str
+        In the order of the file.
+    labels : list of str
+        The names of the classes.
+
+    Raises
+    ------
+    OSError
+        If a file or folder cannot be opened.
+    ValueError
+        If a line is not as UCF101's or has another number than its class, or there
+        is no such split or subset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from jedi_sklearn.encoders.video import read_ucf101
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "trainlist01.txt")
+    ...     _ = file.write_text("Archery/v_Archery_g08_c01.avi 3\n")
+    ...     read_ucf101(folder, "videos")
+    (['videos/Archery/v_Archery_g08_c01.avi'], ['Archery'])
+    """
+    wanted = choice("subset", subset, {"train": "trainlist", "test": "testlist"})
+    files = matching_names(splits_folder, rf"{wanted}0*(?P<split>\d+)\.txt")
+    named = {match["split"]: match.string for match in files}
+    if str(split) not in named:
+        raise ValueError(
+            f"Invalid parameter value: split={split!r}. {splits_folder} has "
+            f"{', '.join(sorted(named)) or f'no files {wanted}<number>.txt'}."
+        )
+    numbers = _class_numbers(Path(splits_folder, "classInd.txt"))
+    file = Path(splits_folder, named[str(split)])
+    pattern = r"(?P<label>[^/]+)/(?P<name>\S.*?)(?:\s+(?P<number>\d+))?"
+    paths, labels = [], []
+    for place, line in matching_lines(file, pattern, "<class>/<name>.avi <number>"):
+        label, number = line["label"], line["number"]
+        if numbers and label not in numbers:
+            raise ValueError(f"{place} has the class {label!r}, not in classInd.txt.")
+        if numbers and number and int(number) != numbers[label]:
+            raise ValueError(
+                f"{place} is {line.string!r}, but in classInd.txt {label} is "
+                f"{numbers[label]}."
+            )
+        paths.append(os.path.join(folder, label, line["name"]))
+        labels.append(label)
+    return paths, labels
+
+
+def read_mmaction_list(
+    path: PathLike, folder: PathLike = ""
+) -> tuple[list[str], list[int | None]]:
+    r"""Read an annotation file of MMAction2, in whose order its dumps are.
+
+    Parameters
+    ----------
+    path : str or path
+        Its lines are a video and the number of its class, a video alone, or a folder
+        of frames with how many there are, or the first and how many, and the number
+        of the class. Blanks or a comma come between.
+    folder : str or path, default=""
+        Where the videos are, to be put before their names; it is not looked into.
+
+    Returns
+    -------
+    paths : list of str
+        In the order of the file.
+    labels : list of int or None
+        The numbers of the classes; None for -1, and where there is none.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If a line has more or fewer numbers after the name than others, or the file
+        is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from jedi_sklearn.encoders.video import read_mmaction_list
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "hmdb51_val_split_1_videos.txt")
+    ...     _ = file.write_text("wave/a.avi 50\nwalk/b.avi 49\n")
+    ...     read_mmaction_list(file, "videos")
+    (['videos/wave/a.avi', 'videos/walk/b.avi'], [50, 49])
+    """
+    gap = r"(?:\s*,\s*|\s+)"
+    pattern = rf"(?P<name>\S.*?)(?P<frames>(?:{gap}\d+){{0,2}}?)(?P<label>{gap}-?\d+)?"
+    paths: list[str] = []
+    labels: list[int | None] = []
+    columns = None
+    for place, line in matching_lines(path, pattern, "<video> <number of the class>"):
+        n_found = len(re.findall(r"\d+", line["frames"])) + bool(line["label"])
+        columns = n_found if columns is None else columns
+        if n_found != columns:
+            raise ValueError(
+                f"{place} is {line.string!r:.200}: it has {n_found} numbers after the "
+                f"name, but the lines before have {columns}."
+            )
+        label = int((line["label"] or "-1").strip(" \t,"))
+        paths.append(os.path.join(folder, line["name"]))
+        labels.append(None if label == -1 else label)
+    return paths, labels
+
+
+def _database(annotations: PathLike) -> dict[str, dict[str, Any]]:
+    """Return what ActivityNet has of each video."""
+    content: Any = text(annotations)
+    try:
+        content = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{annotations} is no JSON: {error}.") from error
+    database = content.get("database") if isinstance(content, dict) else None
+    if not isinstance(database, dict):
+        raise ValueError(
+            f"{annotations} has no object 'database' of videos, as ActivityNet's has."
+        )
+    for name, video in database.items():
+        if not isinstance(video, dict):
+            raise ValueError(
+                f"{annotations}: the video {name} is {video!r}, no object."
+            )
+    return database
+
+
+def _first_label(annotations: PathLike, name: str, video: dict[str, Any]) -> str | None:
+    actions = video.get("annotations") or [{"label": None}]
+    try:
+        label = actions[0]["label"]
+    except (TypeError, LookupError):
+        label = actions
+    if label is not None and not isinstance(label, str):
+        raise ValueError(
+            f"{annotations}: the video {name} has the annotations {actions!r:.200}, "
+            "which have to be a list of objects with a label."
+        )
+    return label
+
+
+def _kinetics_video(place: str, line: dict[str, str | None]) -> Searched:
+    """Return a video of a line of Kinetics' CSV."""
+    name = line.get("youtube_id")
+    try:
+        start, end = (int(float(line[key] or "")) for key in ("time_start", "time_end"))
+    except (KeyError, ValueError, OverflowError):
+        name = None
+    if not name or None in line:
+        raise ValueError(
+            f"{place} has {list(line.values())!r} as {list(line)!r}; it has to have a "
+            "youtube_id, and numbers as time_start and time_end."
+        )
+    file, label = f"{name}_{start:06d}_{end:06d}.mp4", line.get("label") or None
+    folders = [label, label.replace(" ", "_")] if label else []
+    return Searched([file, *(f"{part}/{file}" for part in folders)], label)
+
+
+def _class_numbers(file: Path) -> dict[str, int]:
+    """Return the numbers of UCF101's classes, where there is the file of them."""
+    if not file.exists():
+        return {}
+    pattern = r"(?P<number>\d+)\s+(?P<label>\S.*)"
+    lines = matching_lines(file, pattern, "<number> <class>")
+    return {line["label"]: int(line["number"]) for _, line in lines}

@@ -1,0 +1,236 @@
+"""Weights of video networks from the files that others have published."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_HEAD = "cls_head.fc_cls.weight"
+
+# From other key names to MMAction2 1.x's, one after the other: those of data parallel
+# training, of mit-han-lab's temporal-shift-module, and of Video-Swin-Transformer.
+_RENAMED = [
+    (r"^module\.", ""),
+    (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
+    (r"^(base_model\..*)conv(\d)\.((net\.)?weight)$", r"\1conv\2.conv.\3"),
+    (r"^(base_model\..*)bn(\d)\.", r"\1conv\2.bn."),
+    (r"^(base_model\..*)downsample\.0\.", r"\1downsample.conv."),
+    (r"^(base_model\..*)downsample\.1\.", r"\1downsample.bn."),
+    (r"^base_model\.", "backbone."),
+    (r"^backbone\.norm\.", "backbone.norm3."),
+]
+
+# What a network has by itself, if the file has it not.
+_OWN = ("num_batches_tracked", "relative_position_index")
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint, without running code that may be in it.
+
+    Parameters
+    ----------
+    path : str or path
+        A file of MMAction2 0.x or 1.x, Video-Swin-Transformer or mit-han-lab's
+        temporal-shift-module, or another with a ``state_dict``; also a file of
+        safetensors, if its name ends so.
+
+    Returns
+    -------
+    weights : dict of str to tensor
+        On the CPU, by the names of MMAction2 1.x.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is no checkpoint, damaged, not safe to load, or a weight is not finite.
+    ImportError
+        If it needs safetensors, which is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from pathlib import Path
+    >>> from jedi_sklearn.encoders.video._checkpoints import read_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "tsm.pth")
+    ...     torch.save({"state_dict": {"module.new_fc.bias": torch.zeros(2)}}, path)
+    ...     read_weights(path)
+    {'cls_head.fc_cls.bias': tensor([0., 0.])}
+    """
+    path = os.fspath(path)
+    loaded = _loaded(path)
+    found = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    if not isinstance(found, Mapping) or not found:
+        what = f"an object of type {type(found).__name__}" if found else "nothing"
+        raise ValueError(
+            f"{path!r} is no checkpoint: it holds {what} where weights by name, a "
+            "state_dict, are expected."
+        )
+    weights: dict[str, Tensor] = {}
+    for key, value in found.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(
+                f"{path!r} is no checkpoint: {key!r} is of type "
+                f"{type(value).__name__}, where weights, tensors by name, are expected."
+            )
+        if not torch.isfinite(value).all():
+            raise ValueError(
+                f"{path!r} cannot be used: its weight {key!r} has numbers that are "
+                "infinite or not a number."
+            )
+        weights[_renamed(key)] = value
+    return weights
+
+
+def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) -> int:
+    """Return the number of classes that weights tell apart.
+
+    Parameters
+    ----------
+    weights : mapping of str to tensor
+        See `read_weights`.
+    path : str or path
+        Where they are from, for the message.
+
+    Returns
+    -------
+    n_classes : int
+
+    Raises
+    ------
+    ValueError
+        If they have no head.
+    """
+    if _HEAD not in weights:
+        raise ValueError(
+            f"{os.fspath(path)!r} has no weights of a head, {_HEAD!r}: it is of a "
+            f"backbone alone, or of another network. It has {_listed(weights)}."
+        )
+    return len(weights[_HEAD])
+
+
+def load_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike[str]
+) -> None:
+    """Put weights into a network, all of them and into all of it.
+
+    Parameters
+    ----------
+    network : TSN, TSM or VideoSwin
+        Changed in place, unless there is an error.
+    weights : mapping of str to tensor
+        See `read_weights`.
+    path : str or path
+        Where they are from, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the weights are of another network, or of another number of classes.
+    """
+    path = os.fspath(path)
+    own = network.state_dict()
+    wanted, found = _architecture(own), _architecture(weights)
+    if wanted != found and found is not None:
+        raise ValueError(
+            f"{path!r} is a checkpoint of {found}, and the network is "
+            f"{wanted or type(network).__name__}."
+        )
+    weights = {**{key: own[key] for key in own if key.endswith(_OWN)}, **weights}
+    missing = own.keys() - weights.keys()
+    unexpected = weights.keys() - own.keys()
+    if missing or unexpected:
+        parts = [f"it lacks {_listed(missing)}"] if missing else []
+        parts += [f"it has {_listed(unexpected)} besides"] if unexpected else []
+        raise ValueError(f"{path!r} does not fit the network: {', and '.join(parts)}.")
+    # Shapes of heads that differ by the number of classes come last: another width
+    # has another shape of nearly everything.
+    differing = [key for key in own if weights[key].shape != own[key].shape]
+    if _HEAD in own and set(differing) <= {_HEAD, _HEAD.replace("weight", "bias")}:
+        _check_classes(len(own[_HEAD]), n_classes_of(weights, path), path)
+    if differing:
+        shapes = [
+            f"{key} of shape {tuple(weights[key].shape)} instead of "
+            f"{tuple(own[key].shape)}"
+            for key in differing
+        ]
+        raise ValueError(f"{path!r} does not fit the network: it has {_few(shapes)}.")
+    network.load_state_dict(weights)
+
+
+def _loaded(path: str) -> Any:
+    """Return what a file holds."""
+    try:
+        if path.endswith(".safetensors"):
+            return _safetensors(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (ImportError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        unsafe = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if unsafe is None:
+            raise ValueError(
+                f"{path!r} is no checkpoint that torch can read, or it is damaged, as "
+                "by a download that was cut off."
+            ) from error
+        kind = "a training checkpoint" if unsafe[1].startswith("mm") else "not safe"
+        raise ValueError(
+            f"{path!r} is {kind}: it holds {unsafe[1]}, and what loads that can run "
+            "code. If you trust where it is from, keep its weights alone, "
+            "torch.save({'state_dict': torch.load(path, weights_only=False)"
+            "['state_dict']}, new_path), as MMAction2's publish_model.py does too."
+        ) from error
+
+
+def _safetensors(path: str) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(
+            f"{path!r} needs safetensors: pip install safetensors"
+        ) from error
+    weights: dict[str, Tensor] = load_file(path)
+    return weights
+
+
+def _renamed(key: str) -> str:
+    for pattern, replacement in _RENAMED:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _architecture(weights: Mapping[str, Tensor]) -> str | None:
+    """Return what kind of network has weights of these names, if one is known."""
+    if "backbone.patch_embed.proj.weight" in weights:
+        return "VideoSwin"
+    if "backbone.layer1.0.conv1.conv.net.weight" in weights:
+        return "TSM"
+    first = weights.get("backbone.layer1.0.conv1.conv.weight")
+    if first is None:
+        return None
+    return "TSN" if first.ndim == 4 else "a ResNet of 3D convolutions"
+
+
+def _check_classes(expected: int, found: int, path: str) -> None:
+    if expected != found:
+        raise ValueError(
+            f"{path!r} is a checkpoint of {found} classes, and the network has "
+            f"{expected}."
+        )
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return _few([repr(key) for key in sorted(keys)])
+
+
+def _few(texts: list[str]) -> str:
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return ", ".join(texts[:3]) + more

@@ -1,0 +1,294 @@
+"""Experts of videos: a network, its checkpoint, and how it is tested."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from torch import Tensor, nn
+
+from .._torch import TorchEncoder
+from .._torch_expert import head_of
+from ._checkpoints import load_weights, n_classes_of, read_weights
+from ._resnet import TSM, TSN
+from ._swin import VideoSwin
+from ._views import VideoViews, ViewProtocol
+
+_NETWORKS = {"tsn-r50": TSN, "tsm-r50": TSM, "swin-b": VideoSwin}
+
+# The protocols of the checkpoints that the paper used, as far as can be told: its text
+# names none.
+PROTOCOLS = {
+    "tsn-r50": ViewProtocol(
+        n_frames=25, crop_size=256, short_side=256, crop="three", average="scores"
+    ),
+    "tsm-r50": ViewProtocol(n_frames=16, crop_size=224, short_side=256),
+    "swin-b": ViewProtocol(
+        n_frames=32, crop_size=224, n_clips=4, interval=2, short_side=224, crop="three"
+    ),
+}
+
+
+def video_expert(
+    network: str | nn.Module,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    classes: npt.ArrayLike | None = None,
+    protocol: ViewProtocol | None = None,
+    batch_size: int = 1,
+    device: str = "auto",
+    autocast: str | None = None,
+    n_workers: int = 0,
+) -> FrozenEstimator:
+    """Make an expert of a pretrained network of videos; its samples are paths.
+
+    Parameters
+    ----------
+    network : {"tsn-r50", "tsm-r50", "swin-b"} or torch.nn.Module
+        One of the paper's architectures (section 4.2), or any network that, like a
+        `TSN`, has ``features(clips)``, ``n_features`` and a linear ``head``.
+    checkpoint : str or path, optional
+        File with the weights, of MMAction2 0.x or 1.x, Video-Swin or mit-han-lab's
+        TSM, as they publish them. Nothing in it is run. Needed unless the network is
+        a module, which may have its weights already.
+    classes : array-like of shape (n_classes,), optional
+        Labels in the order of the network's outputs; 0, 1, ... by default.
+    protocol : ViewProtocol, optional
+        What the network sees of a video. By default that of the paper's
+        architecture; a module must be given one.
+    batch_size : int, default=1
+        Number of videos that go through the network at once.
+    device, autocast
+        See `~jedi_sklearn.encoders.TorchEncoder`.
+    n_workers : int, default=0
+        Number of processes that read videos; 0 reads them in this one.
+
+    Returns
+    -------
+    expert : FrozenEstimator
+        Of a Pipeline of a `VideoEncoder` and a
+        `~sklearn.linear_model.LogisticRegression`, which is the network's head on
+        the mean features of all views. ``store.probabilities``, and `predict_proba`
+        of the encoder, are the network's own, averaged as in its protocol: for
+        "swin-b" that is a mean of softmaxes, which mean features cannot give.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, the checkpoint is unsafe, damaged or one of
+        another architecture, or there is not one label for each of its classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jedi_sklearn.encoders.video import TSN, ViewProtocol, video_expert
+    >>> network = TSN(n_classes=2, depths=(1, 1, 1, 1), width=4)
+    >>> protocol = ViewProtocol(n_frames=3, crop_size=32)
+    >>> expert = video_expert(network, classes=["jump", "run"], protocol=protocol)
+    >>> expert.predict(["clip.mp4"])  # doctest: +SKIP
+    array(['jump'], dtype='<U4')
+    >>> paper = video_expert("tsm-r50", checkpoint="tsm_hmdb51.pth")  # doctest: +SKIP
+    """
+    protocol = _protocol_of(network, protocol)
+    module = _loaded(network, checkpoint)
+    return expert_of(
+        module,
+        classes,
+        protocol,
+        batch_size=batch_size,
+        device=device,
+        autocast=autocast,
+        n_workers=n_workers,
+    )
+
+
+def expert_of(
+    network: Any,
+    classes: npt.ArrayLike | None,
+    protocol: ViewProtocol,
+    **encoder_params: Any,
+) -> FrozenEstimator:
+    """Return a network that has its weights as an expert; see `video_expert`.
+
+    Parameters
+    ----------
+    network : VideoNetwork
+        Its head's outputs are put into the order of sorted
+        labels.
+    classes, protocol
+        See `video_expert`.
+    **encoder_params
+        Other parameters of `VideoEncoder`.
+    """
+    protocol.check()
+    head, order = head_of(network.head, classes, "head")
+    network = _with_outputs_in(network, order)
+    encoder = VideoEncoder(
+        ViewAverage(network, protocol),
+        layer="",
+        dataset=VideoViews(protocol),
+        **encoder_params,
+    )
+    return FrozenEstimator(Pipeline([("encoder", encoder), ("head", head)]))
+
+
+class VideoEncoder(TorchEncoder):
+    """What a network of videos makes of files: features, and its own probabilities.
+
+    `video_expert` makes one; its parameters are those of a
+    `~jedi_sklearn.encoders.TorchEncoder`.
+    """
+
+    def transform(self, X: Any) -> npt.NDArray[np.float32]:
+        """Return the features of videos, the mean over all views.
+
+        Parameters
+        ----------
+        X : sequence of str or path, of length n_videos
+
+        Returns
+        -------
+        features : ndarray of shape (n_videos, n_features), float32
+
+        Raises
+        ------
+        VideoError
+            If a file is no video, or is damaged.
+        """
+        return self.features_and_probabilities(X)[0]
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
+        """Return the probabilities that the network itself gives videos.
+
+        Parameters
+        ----------
+        X
+            See `transform`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_videos, n_classes), float32
+            In the order of the sorted labels.
+        """
+        return self.features_and_probabilities(X)[1]
+
+    def features_and_probabilities(
+        self, X: Any
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return what `transform` and `predict_proba` do, by one run of the network.
+
+        Parameters
+        ----------
+        X
+            See `transform`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_videos, n_features), float32
+        probabilities : ndarray of shape (n_videos, n_classes), float32
+        """
+        both = super().transform(X)
+        n_features = self.module.network.n_features
+        return both[:, :n_features], both[:, n_features:]
+
+
+class ViewAverage(nn.Module):
+    """A network that sees several views of a video.
+
+    Parameters
+    ----------
+    network : VideoNetwork
+    protocol : ViewProtocol
+    """
+
+    def __init__(self, network: nn.Module, protocol: ViewProtocol) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.average = protocol.average
+        self.register_buffer("mean", torch.tensor(protocol.mean))
+        self.register_buffer("std", torch.tensor(protocol.std))
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Return features and probabilities of videos side by side.
+
+        Parameters
+        ----------
+        views : tensor of shape (n_videos, n_views, n_frames, height, width, 3), uint8
+
+        Returns
+        -------
+        both : tensor of shape (n_videos, n_features + n_classes), float32
+        """
+        # One view at a time: all of them may need more memory than there is.
+        features = torch.stack(
+            [self._features_of(clips) for clips in views.unbind(1)], dim=1
+        )
+        scores = self.network.head(features).float()
+        if self.average == "scores":
+            probabilities = scores.mean(dim=1).softmax(dim=1)
+        else:
+            probabilities = scores.softmax(dim=2).mean(dim=1)
+        return torch.cat([features.mean(dim=1), probabilities], dim=1)
+
+    def _features_of(self, clips: Tensor) -> Tensor:
+        standardised = (clips.float() - self.mean) / self.std
+        features: Tensor = self.network.features(standardised.movedim(-1, 1))
+        return features.float()
+
+
+def _protocol_of(
+    network: str | nn.Module, protocol: ViewProtocol | None
+) -> ViewProtocol:
+    if isinstance(network, str) and network not in _NETWORKS:
+        raise ValueError(
+            f"Invalid parameter value: network={network!r}. Valid values are "
+            f"{', '.join(map(repr, _NETWORKS))} and instances of torch.nn.Module."
+        )
+    if protocol is not None:
+        return protocol
+    if not isinstance(network, str):
+        raise ValueError(
+            f"The network {type(network).__name__} needs a protocol, as in "
+            "video_expert(network, protocol=ViewProtocol(n_frames=8, crop_size=224))."
+        )
+    return PROTOCOLS[network]
+
+
+def _loaded(
+    network: str | nn.Module, checkpoint: str | os.PathLike[str] | None
+) -> nn.Module:
+    """Return a network with the weights of a checkpoint, if there is one."""
+    if checkpoint is None:
+        if isinstance(network, str):
+            raise ValueError(
+                f"video_expert({network!r}) needs a checkpoint: the file that has the "
+                "weights of its network."
+            )
+        return network
+    weights = read_weights(checkpoint)
+    if isinstance(network, str):
+        # The first weights are random, and nobody's random state is to change.
+        with torch.random.fork_rng(devices=[]):
+            module: nn.Module = _NETWORKS[network](n_classes_of(weights, checkpoint))
+    else:
+        module = copy.deepcopy(network)
+    load_weights(module, weights, checkpoint)
+    return module
+
+
+def _with_outputs_in(network: Any, order: npt.NDArray[np.intp]) -> Any:
+    """Return a network whose head has its outputs in another order."""
+    if (np.diff(order) == 1).all():
+        return network
+    network = copy.deepcopy(network)
+    rows = torch.from_numpy(order)
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.copy_(parameter[rows.to(parameter.device)])
+    return network

@@ -1,0 +1,76 @@
+"""What the video networks share: a linear head on one vector a clip."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+
+class VideoNetwork(nn.Module):
+    """A network that makes one vector of a clip, and class scores of that.
+
+    Parameters
+    ----------
+    n_features : int
+    n_classes : int
+    dropout : float
+        Share of the features that training leaves out before the head.
+
+    Attributes
+    ----------
+    n_features : int
+    head : torch.nn.Linear
+    """
+
+    def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.dropout = nn.Dropout(dropout)
+        self.cls_head = nn.ModuleDict({"fc_cls": nn.Linear(n_features, n_classes)})
+
+    @property
+    def head(self) -> nn.Linear:
+        """The layer that makes class scores of features."""
+        return cast(nn.Linear, self.cls_head["fc_cls"])
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Return what enters the head.
+
+        Parameters
+        ----------
+        clips : tensor of shape (n_clips, 3, n_frames, height, width), float32
+            Normalised RGB.
+
+        Returns
+        -------
+        features : tensor of shape (n_clips, n_features), float32
+
+        Raises
+        ------
+        ValueError
+            If the clips are of another shape, or there are none.
+        """
+        if clips.ndim != 5 or clips.shape[1] != 3 or 0 in clips.shape:
+            raise ValueError(
+                f"clips has shape {tuple(clips.shape)}; it must be (n_clips, 3, "
+                "n_frames, height, width), with one clip and one frame or more."
+            )
+        return self._features(clips)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Return the scores of the classes, before the softmax.
+
+        Parameters
+        ----------
+        clips : tensor of shape (n_clips, 3, n_frames, height, width), float32
+
+        Returns
+        -------
+        scores : tensor of shape (n_clips, n_classes), float32
+        """
+        scores: Tensor = self.head(self.dropout(self.features(clips)))
+        return scores
+
+    def _features(self, clips: Tensor) -> Tensor:
+        raise NotImplementedError

@@ -1,0 +1,241 @@
+"""TSN and TSM: a ResNet that sees single frames, without and with a temporal shift.
+
+Written anew after the layouts and the key names of MMAction2 (Apache-2.0) and of
+mit-han-lab's temporal-shift-module (MIT).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._network import VideoNetwork
+
+# As many images go through a ResNet at once in evaluation.
+_N_IMAGES = 32
+
+
+class _FrameNetwork(VideoNetwork):
+    """A ResNet over the frames of clips; the features are the mean over frames."""
+
+    def __init__(
+        self,
+        n_classes: int,
+        depths: Sequence[int],
+        width: int,
+        dropout: float,
+        shift_div: int | None,
+    ) -> None:
+        super().__init__(4 * width * 2 ** (len(depths) - 1), n_classes, dropout)
+        self.shift_div = shift_div
+        self.backbone = _ResNet(depths, width, shift_div)
+
+    def _features(self, clips: Tensor) -> Tensor:
+        n_frames = clips.shape[2]
+        images = clips.transpose(1, 2).flatten(0, 1)
+        # The statistics of batch normalization are those of all images. Else images
+        # are independent, but for those that shift into one another.
+        together = 1 if self.shift_div is None else n_frames
+        size = max(_N_IMAGES // together, 1) * together
+        parts = [images] if self.training else images.split(size)
+        pooled = [self.backbone(part, n_frames).mean(dim=(2, 3)) for part in parts]
+        return torch.cat(pooled).unflatten(0, (-1, n_frames)).mean(dim=1)
+
+
+class TSN(_FrameNetwork):
+    """Temporal segment network: a ResNet, and the mean over all frames.
+
+    Parameters
+    ----------
+    n_classes : int
+    depths : sequence of int, default=(3, 4, 6, 3)
+        Number of bottleneck blocks of each stage; these are ResNet-50's.
+    width : int, default=64
+        Number of channels after the first convolution. The features are
+        ``4 * width * 2 ** (len(depths) - 1)``, of ResNet-50 2048.
+    dropout : float, default=0.0
+        Share of the features that training leaves out before the head.
+
+    Attributes
+    ----------
+    n_features : int
+    head : torch.nn.Linear
+
+    Notes
+    -----
+    The keys of ``state_dict()`` are those of MMAction2's recognizer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jedi_sklearn.encoders.video._resnet import TSN
+    >>> network = TSN(5, depths=(1, 1, 1, 1), width=8).eval()
+    >>> clips = torch.zeros(2, 3, 4, 32, 32)  # two clips of four frames
+    >>> network.features(clips).shape
+    torch.Size([2, 256])
+    >>> network(clips).shape
+    torch.Size([2, 5])
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        depths: Sequence[int] = (3, 4, 6, 3),
+        width: int = 64,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(n_classes, depths, width, dropout, shift_div=None)
+
+
+class TSM(_FrameNetwork):
+    """Temporal shift module: a ResNet whose blocks also see the frames next to theirs.
+
+    Before the first convolution of each block, some channels come from the next frame
+    and as many from the one before, zeros beyond the ends of the clip.
+
+    Parameters
+    ----------
+    n_classes : int
+    depths : sequence of int, default=(3, 4, 6, 3)
+        Number of bottleneck blocks of each stage; these are ResNet-50's.
+    width : int, default=64
+        Number of channels after the first convolution.
+    shift_div : int, default=8
+        One channel in so many is shifted in either direction.
+    dropout : float, default=0.0
+        Share of the features that training leaves out before the head.
+
+    Attributes
+    ----------
+    n_features : int
+    head : torch.nn.Linear
+
+    Raises
+    ------
+    ValueError
+        If `shift_div` is below 2.
+
+    Notes
+    -----
+    MMAction2 takes the mean of the scores of all frames, which is the score of the mean
+    of their features. The keys of ``state_dict()`` are those of its recognizer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jedi_sklearn.encoders.video._resnet import TSM
+    >>> network = TSM(5, depths=(1, 1, 1, 1), width=8).eval()
+    >>> network(torch.zeros(2, 3, 4, 32, 32)).shape  # two clips of four frames
+    torch.Size([2, 5])
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        depths: Sequence[int] = (3, 4, 6, 3),
+        width: int = 64,
+        shift_div: int = 8,
+        dropout: float = 0.0,
+    ) -> None:
+        if shift_div < 2:
+            raise ValueError(
+                f"Invalid parameter value: shift_div={shift_div!r}. Valid values are "
+                "integers of 2 or more."
+            )
+        super().__init__(n_classes, depths, width, dropout, shift_div)
+
+
+def temporal_shift(images: Tensor, n_frames: int, shift_div: int) -> Tensor:
+    """Move some channels of frames to the frames next to them, within a clip.
+
+    Parameters
+    ----------
+    images : tensor of shape (n_clips * n_frames, n_channels, height, width)
+    n_frames : int
+    shift_div : int
+        The first ``n_channels // shift_div`` channels come from the next frame, as many
+        after them from the one before.
+
+    Returns
+    -------
+    shifted : tensor like images
+    """
+    frames = images.unflatten(0, (-1, n_frames))
+    n_shifted = images.shape[1] // shift_div
+    sizes = [n_shifted, n_shifted, images.shape[1] - 2 * n_shifted]
+    back, ahead, still = frames.split(sizes, dim=2)
+    back = F.pad(back[:, 1:], (0, 0, 0, 0, 0, 0, 0, 1))
+    ahead = F.pad(ahead[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([back, ahead, still], dim=2).flatten(0, 1)
+
+
+class _ResNet(nn.Module):
+    """Convolutions over images, bottleneck blocks in stages of falling resolution."""
+
+    def __init__(
+        self, depths: Sequence[int], width: int, shift_div: int | None
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv_norm(3, width, 7, stride=2)
+        self.stages = [f"layer{i + 1}" for i in range(len(depths))]
+        n_in = width
+        for i, depth in enumerate(depths):
+            blocks = []
+            for j in range(depth):
+                stride = 2 if i > 0 and j == 0 else 1
+                blocks.append(_Bottleneck(n_in, width * 2**i, stride, shift_div))
+                n_in = 4 * width * 2**i
+            self.add_module(self.stages[i], nn.ModuleList(blocks))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(
+                    module.weight, mode="fan_out", nonlinearity="relu"
+                )
+
+    def forward(self, images: Tensor, n_frames: int) -> Tensor:
+        x = F.max_pool2d(F.relu_(self.conv1(images)), 3, stride=2, padding=1)
+        for stage in self.stages:
+            for block in self.get_submodule(stage).children():
+                x = block(x, n_frames)
+        return x
+
+
+class _Bottleneck(nn.Module):
+    """Three convolutions beside a shortcut, a temporal shift before the first."""
+
+    def __init__(
+        self, n_in: int, width: int, stride: int, shift_div: int | None
+    ) -> None:
+        super().__init__()
+        self.shift_div = shift_div
+        self.conv1 = _conv_norm(n_in, width, 1)
+        if shift_div is not None:
+            # The convolution after a shift has this name in checkpoints.
+            net = self.conv1.get_submodule("conv")
+            self.conv1.conv = nn.Sequential(OrderedDict(net=net))
+        self.conv2 = _conv_norm(width, width, 3, stride)
+        self.conv3 = _conv_norm(width, 4 * width, 1)
+        if stride > 1 or n_in != 4 * width:
+            self.downsample = _conv_norm(n_in, 4 * width, 1, stride)
+        else:
+            self.downsample = nn.Sequential()
+
+    def forward(self, images: Tensor, n_frames: int) -> Tensor:
+        x = images
+        if self.shift_div is not None:
+            x = temporal_shift(x, n_frames, self.shift_div)
+        x = F.relu_(self.conv1(x))
+        x = F.relu_(self.conv2(x))
+        x = self.conv3(x)
+        return F.relu_(x + self.downsample(images))
+
+
+def _conv_norm(n_in: int, n_out: int, size: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(n_out)))

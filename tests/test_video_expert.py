@@ -1,0 +1,251 @@
+"""Experts of videos: from paths to features and probabilities."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is missing")
+
+import torch
+from sklearn.frozen import FrozenEstimator
+from video_files import barcode_frames, write_video
+
+from jedi_sklearn import JEDIClassifier
+from jedi_sklearn.embeddings import EmbeddingStore
+from jedi_sklearn.encoders.video import (
+    TSM,
+    TSN,
+    VideoError,
+    VideoSwin,
+    ViewProtocol,
+    read_views,
+    video_expert,
+)
+
+CLASSES = ["walk", "run", "jump"]
+PROTOCOL = ViewProtocol(
+    n_frames=4, crop_size=32, n_clips=2, interval=2, short_side=32, crop="three"
+)
+NETWORKS = {
+    "tsn": lambda: TSN(3, depths=(1, 1), width=4),
+    "tsm": lambda: TSM(3, depths=(1, 1), width=8),
+    "swin": lambda: VideoSwin(
+        3, embed_dim=8, depths=(1, 1), n_heads=(1, 2), window=(2, 4, 4)
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    return [
+        str(write_video(folder / f"{n}.mp4", barcode_frames(14 + n, 36, 48, 50 * n)))
+        for n in range(6)
+    ]
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request, paths):
+    torch.manual_seed(0)
+    network = NETWORKS[request.param]()
+    network.eval()
+    # So that the probabilities of views differ by more than a little.
+    scores = np.concatenate([by_hand(network, path, PROTOCOL)[1] for path in paths])
+    factors = torch.from_numpy(2 / scores.std(axis=0)).float()
+    with torch.no_grad():
+        network.head.bias.sub_(torch.from_numpy(scores.mean(axis=0)).float())
+        network.head.bias.mul_(factors)
+        network.head.weight.mul_(factors[:, None])
+    return network
+
+
+def by_hand(network, path, protocol):
+    """Return the features and the scores of each view, by the network alone."""
+    clips = read_views(path, protocol).permute(0, 4, 1, 2, 3).double()
+    mean = torch.tensor(protocol.mean, dtype=torch.float64).reshape(1, 3, 1, 1, 1)
+    std = torch.tensor(protocol.std, dtype=torch.float64).reshape(1, 3, 1, 1, 1)
+    with torch.no_grad():
+        clips = ((clips - mean) / std).float()
+        features = network.features(clips)
+        return features.double().numpy(), network(clips).double().numpy()
+
+
+def softmax(scores):
+    exp = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("average", ["scores", "probabilities"])
+def test_expert__features_and_probabilities_are_means_over_views(
+    network, paths, average
+):
+    protocol = PROTOCOL._replace(average=average)
+    expert = video_expert(network, classes=CLASSES, protocol=protocol, batch_size=4)
+    encoder, head = expert.estimator
+    features, probabilities = encoder.features_and_probabilities(paths)
+    order = [2, 1, 0]  # jump, run, walk
+    assert expert.classes_.tolist() == [CLASSES[n] for n in order]
+    for row, path in enumerate(paths):
+        by_view, scores = by_hand(network, path, protocol)
+        np.testing.assert_allclose(
+            features[row], by_view.mean(axis=0), rtol=1e-4, atol=1e-5
+        )
+        expected = (
+            softmax(scores.mean(axis=0))
+            if average == "scores"
+            else softmax(scores).mean(axis=0)
+        )
+        np.testing.assert_allclose(probabilities[row], expected[order], atol=1e-4)
+    np.testing.assert_array_equal(encoder.transform(paths), features)
+    np.testing.assert_array_equal(encoder.predict_proba(paths), probabilities)
+    of_head = head.predict_proba(features)
+    if average == "scores":
+        np.testing.assert_allclose(of_head, probabilities, atol=1e-4)
+    else:
+        assert np.abs(of_head - probabilities).max() > 1e-3
+    np.testing.assert_allclose(expert.predict_proba(paths), of_head, atol=1e-6)
+
+
+def test_expert__leaves_the_network_of_its_user_alone(paths):
+    network = NETWORKS["tsn"]()
+    before = network.head.weight.detach().clone()
+    video_expert(network, classes=CLASSES, protocol=PROTOCOL).predict(paths[:1])
+    assert torch.equal(network.head.weight, before)
+
+
+def test_expert__pickled__predicts_the_same(paths):
+    expert = video_expert(NETWORKS["tsm"](), classes=CLASSES, protocol=PROTOCOL)
+    again = pickle.loads(pickle.dumps(expert))
+    np.testing.assert_array_equal(
+        again.predict_proba(paths[:2]), expert.predict_proba(paths[:2])
+    )
+
+
+def test_expert__in_processes_that_read__the_same(paths):
+    network = NETWORKS["tsn"]()
+    alone = video_expert(network, protocol=PROTOCOL)
+    helped = video_expert(network, protocol=PROTOCOL, n_workers=1)
+    np.testing.assert_array_equal(
+        helped.estimator[0].transform(paths), alone.estimator[0].transform(paths)
+    )
+
+
+@pytest.mark.parametrize("name", ["tsn-r50", "tsm-r50"])
+def test_checkpoint__of_the_papers_architecture__is_the_expert(
+    tmp_path, monkeypatch, paths, name
+):
+    torch.manual_seed(1)
+    network = {"tsn-r50": TSN, "tsm-r50": TSM}[name](5).eval()
+    path = tmp_path / "best.pth"
+    torch.save({"meta": {}, "state_dict": network.state_dict()}, path)
+    protocol = ViewProtocol(n_frames=2, crop_size=32)
+    state = torch.get_rng_state()
+    expert = video_expert(name, checkpoint=path, protocol=protocol)
+    assert torch.equal(torch.get_rng_state(), state)
+    features, scores = by_hand(network, paths[0], protocol)
+    np.testing.assert_allclose(
+        expert.estimator[0].transform(paths[:1]), features, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        expert.predict_proba(paths[:1]), softmax(scores), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"network": "tsn-r101"},
+            "network='tsn-r101'. Valid values are 'tsn-r50', 'tsm-r50', 'swin-b' and",
+        ),
+        ({"network": "tsn-r50"}, r"video_expert\('tsn-r50'\) needs a checkpoint"),
+        ({"network": TSN(3, depths=(1,), width=4)}, "network TSN needs a protocol"),
+        (
+            {
+                "network": TSN(3, depths=(1,), width=4),
+                "protocol": PROTOCOL,
+                "classes": ["a", "b"],
+            },
+            "classes has 2 labels, .* tells 3 classes apart",
+        ),
+        (
+            {
+                "network": TSN(3, depths=(1,), width=4),
+                "protocol": PROTOCOL._replace(crop="five"),
+            },
+            "protocol.crop='five'",
+        ),
+    ],
+)
+def test_expert__that_cannot_be__says_why(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        video_expert(**arguments)
+
+
+def test_store__keeps_both_by_one_run(tmp_path, paths, monkeypatch):
+    expert = video_expert(NETWORKS["swin"](), classes=CLASSES, protocol=PROTOCOL)
+    encoder = expert.estimator[0]
+    features, probabilities = encoder.features_and_probabilities(paths)
+    n_reads = []
+    monkeypatch.setattr(
+        "jedi_sklearn.encoders.video._views.VideoReader",
+        _counting(n_reads),
+    )
+    store = EmbeddingStore(tmp_path / "store", shard_rows=4)
+    store.extract([("acts", expert)], {"acts": paths})
+    assert sorted(n_reads) == sorted(paths)
+    np.testing.assert_array_equal(store.features("acts", paths), features)
+    np.testing.assert_array_equal(
+        store.probabilities(("acts", expert), paths), probabilities
+    )
+    store.extract([("acts", expert)], {"acts": paths[::-1]})
+    clf = JEDIClassifier([("acts", expert)], memory=store, max_epochs=1)
+    clf.fit({"acts": paths}, {"acts": CLASSES * 2})
+    assert len(n_reads) == len(paths)
+
+
+def _counting(n_reads):
+    from jedi_sklearn.encoders.video import VideoReader
+
+    def reader(path):
+        n_reads.append(path)
+        return VideoReader(path)
+
+    return reader
+
+
+def test_store__video_is_damaged__is_named_or_skipped(tmp_path, paths):
+    bad = tmp_path / "broken.mp4"
+    bad.write_bytes(b"no video at all" * 50)
+    X = {"acts": [*paths[:3], str(bad), *paths[3:]]}
+    expert = video_expert(NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL)
+    with pytest.raises(VideoError, match="broken.mp4"):
+        expert.predict([str(bad)])
+    store = EmbeddingStore(tmp_path / "strict")
+    with pytest.raises(ValueError, match="Row 3 of dataset 'acts', .*broken.mp4"):
+        store.extract([("acts", expert)], X)
+
+    store = EmbeddingStore(tmp_path / "skipping", on_error="skip")
+    store.extract([("acts", expert)], X)
+    assert store.failures()["reason"].str.contains("broken.mp4").all()
+    assert np.flatnonzero(store.features("acts", X["acts"]).missing).tolist() == [3]
+    missing = store.probabilities("acts", X["acts"]).missing
+    assert np.flatnonzero(missing).tolist() == [3]
+
+
+def test_classifier__of_two_kinds_of_networks__learns(tmp_path, paths):
+    experts = [
+        ("a", video_expert(NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL)),
+        ("b", video_expert(NETWORKS["tsm"](), protocol=PROTOCOL)),
+    ]
+    assert all(isinstance(expert, FrozenEstimator) for _, expert in experts)
+    X = {"a": paths[:3], "b": paths[3:]}
+    y = {"a": CLASSES, "b": [0, 1, 2]}
+    clf = JEDIClassifier(experts, memory=tmp_path / "store", max_epochs=0).fit(X, y)
+    for name, expert in experts:
+        np.testing.assert_allclose(
+            clf.students_[name].predict_proba(X[name]),
+            expert.predict_proba(X[name]),
+            atol=1e-5,
+        )
