@@ -47,7 +47,7 @@ def read_barcode(frame: Frames) -> int:
     return int(bits @ (1 << np.arange(N_BITS)[::-1]))
 
 
-def write_video(  # noqa: PLR0913
+def write_video(
     path: Path,
     frames: Frames,
     *,

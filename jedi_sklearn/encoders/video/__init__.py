@@ -1,5 +1,13 @@
 """From video files to embeddings: reading, networks, checkpoints, dumps."""
 
+from ._annotations import (
+    read_activitynet,
+    read_hmdb51,
+    read_kinetics,
+    read_mmaction_list,
+    read_ucf101,
+)
+from ._dumps import read_mmaction_dump
 from ._expert import PROTOCOLS, VideoEncoder, video_expert
 from ._frames import centre_crop, resize_short_side, three_crop
 from ._network import VideoNetwork
@@ -21,6 +29,12 @@ __all__ = [
     "VideoSwin",
     "ViewProtocol",
     "centre_crop",
+    "read_activitynet",
+    "read_hmdb51",
+    "read_kinetics",
+    "read_mmaction_dump",
+    "read_mmaction_list",
+    "read_ucf101",
     "read_views",
     "resize_short_side",
     "sample_clips",

@@ -69,10 +69,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     loaded = _loaded(path)
     found = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
     if not isinstance(found, Mapping) or not found:
-        what = f"an object of type {type(found).__name__}" if found else "nothing"
         raise ValueError(
-            f"{path!r} is no checkpoint: it holds {what} where weights by name, a "
-            "state_dict, are expected."
+            f"{path!r} is no checkpoint: it holds {_kind(found)} where weights by "
+            "name, a state_dict, are expected."
         )
     weights: dict[str, Tensor] = {}
     for key, value in found.items():
@@ -168,11 +167,13 @@ def load_weights(
 
 def _loaded(path: str) -> Any:
     """Return what a file holds."""
+    with open(path, "rb"):
+        pass  # What is raised from here on is about what the file holds.
     try:
         if path.endswith(".safetensors"):
             return _safetensors(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (ImportError, MemoryError, OSError):
+    except (ImportError, MemoryError):
         raise
     except Exception as error:
         unsafe = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -199,6 +200,11 @@ def _safetensors(path: str) -> dict[str, Tensor]:
         ) from error
     weights: dict[str, Tensor] = load_file(path)
     return weights
+
+
+def _kind(found: Any) -> str:
+    empty = found is None or isinstance(found, Mapping)
+    return "nothing" if empty else f"an object of type {type(found).__name__}"
 
 
 def _renamed(key: str) -> str:

@@ -24,6 +24,8 @@ LARGE_PICTURE = 1280 * 720
 N_THREADS = 4
 # Packets that are read and thrown away, rather than jumped over.
 WORTH_A_JUMP = 250
+# FFmpeg makes pictures of letters.
+TEXT = ("tty", "bin", "xbin", "idf", "adf")
 NO_STAMP = np.iinfo(np.int64).min
 
 
@@ -59,7 +61,7 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise VideoError(f"{path} is empty, so it is no video")
     try:
         # An absolute path is not taken for an address or for a list of files.
-        with av.open(os.path.abspath(path)) as container:
+        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
             stream = _stream_of(container, path)
             is_large = stream.width * stream.height >= LARGE_PICTURE
             context = stream.codec_context
@@ -84,6 +86,8 @@ def _stream_of(container: InputContainer, path: str) -> VideoStream:
         for stream in container.streams.video
         if not stream.disposition & stills and stream.codec_context is not None
     ]
+    if container.format.name in TEXT:
+        raise VideoError(f"{path} is a text, not a video")
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         raise VideoError(
@@ -139,6 +143,15 @@ def decoded(
         context.flush_buffers()
 
 
+def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """Give the packets of a stream."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except IndexError:
+        # PyAV does not know a stream that it meets in a damaged file, in the end.
+        return
+
+
 def _numbered(
     container: InputContainer,
     stream: VideoStream,
@@ -147,9 +160,7 @@ def _numbered(
 ) -> Iterator[tuple[int, Packet]]:
     """Give packets with their ordinals; that of the first one may be unknown."""
     stamps = index.stamps.tolist()
-    for packet in container.demux(stream):
-        if not packet.size:
-            continue
+    for packet in packets_of(container, stream):
         if ordinal is None:
             ordinal = stamps.index(packet.pts)
         if stamps[ordinal] not in (NO_STAMP, packet.pts):

@@ -115,7 +115,11 @@ def _file_samples(path: Path, names: list[str] | None) -> tuple[pd.Index, list[A
     """Return the index, and what a file has for each video."""
     samples = load_plain(path)
     if not isinstance(samples, list) or not samples:
-        found = "an empty list" if samples == [] else f"a {type(samples).__name__}"
+        found = f"an object of {type(samples).__name__}"
+        if isinstance(samples, list):
+            found = "an empty list"
+        elif isinstance(samples, np.ndarray | PlainArray):
+            found = "an array"
         raise ValueError(
             f"{path} holds {found}: a dump is a list, with an item for each video."
         )
@@ -254,8 +258,8 @@ def _array(value: Any, place: str) -> npt.NDArray[Any]:
     if isinstance(value, np.ndarray) and value.ndim:
         return value
     raise ValueError(
-        f"{place} is no array of numbers, but a {type(value).__name__}; a dump has an "
-        "array for each video."
+        f"{place} is no array of numbers, but of type {type(value).__name__}; a dump "
+        "has an array for each video."
     )
 
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._decoding import NO_STAMP, Integers, PacketIndex, VideoError, decoded, opened
+from ._decoding import (
+    NO_STAMP,
+    Integers,
+    PacketIndex,
+    VideoError,
+    decoded,
+    opened,
+    packets_of,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -99,7 +107,7 @@ def read_table(path: str) -> FrameTable:
 def _note(container: InputContainer, stream: VideoStream) -> _Notes:
     """Read all packets of a stream."""
     codec = stream.codec_context.name
-    rows = [_row(packet, codec) for packet in container.demux(stream) if packet.size]
+    rows = [_row(packet, codec) for packet in packets_of(container, stream)]
     columns = np.array(rows, dtype=np.int64).reshape(-1, len(_Notes._fields)).T
     stamps, targets, is_key, is_shown = columns
     return _Notes(stamps, targets, is_key.astype(bool), is_shown.astype(bool))

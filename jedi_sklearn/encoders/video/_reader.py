@@ -61,6 +61,10 @@ class VideoReader:
     and never another frame. The file is closed between calls; a reader can be pickled
     and shared by threads and processes.
 
+    Of a truncated file without an index in front (all but MP4 and MOV), what is there
+    is the video. Damage is an error as far as FFmpeg notices it, which is not always:
+    H.264 and MPEG-4 tell mostly, VP8 and VP9 seldom.
+
     Pixels keep their number: where they are no squares, frames look squeezed.
 
     Examples

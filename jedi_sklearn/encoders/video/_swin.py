@@ -47,7 +47,8 @@ class VideoSwin(VideoNetwork):
     Raises
     ------
     ValueError
-        If `depths` and `n_heads` are of different lengths.
+        If `depths` and `n_heads` are of different lengths, or a stage has a number of
+        channels that its heads cannot share.
 
     Notes
     -----
@@ -81,6 +82,12 @@ class VideoSwin(VideoNetwork):
                 f"depths has {len(depths)} stages but n_heads has {len(n_heads)}; both "
                 "must have one number for each stage."
             )
+        for i, heads in enumerate(n_heads):
+            if embed_dim * 2**i % heads:
+                raise ValueError(
+                    f"n_heads has {heads} heads for stage {i}, which do not divide its "
+                    f"{embed_dim * 2**i} channels, embed_dim={embed_dim} times {2**i}."
+                )
         n_features = embed_dim * 2 ** (len(depths) - 1)
         super().__init__(n_features, n_classes, dropout)
         self.backbone = nn.ModuleDict(
