@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jedi_sklearn.encoders.video import VideoReader
-from tests.video_files import barcode_frames, read_barcode, write_video
 
 from .rounds import in_turn, median_ratio, parser_of, start
+from .video_files import barcode_frames, read_barcode, write_video
 
 Frames = npt.NDArray[np.uint8]
 Read = Callable[[str, int], Frames]

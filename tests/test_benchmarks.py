@@ -53,6 +53,18 @@ def check(row: Row, *keys: str) -> None:
             assert math.isfinite(value), key
 
 
+def test_video__every_frame_is_the_one_asked_for(rows_of):
+    pytest.importorskip("av", reason="PyAV is missing")
+    from benchmarks import bench_video
+
+    rows = rows_of(bench_video, "--frames", "16", "--size", "48", "80")
+    ours = [row for row in rows if row["contestant"] == bench_video.OURS]
+    assert {row["clip"] for row in ours} >= set(bench_video.CLIPS)
+    for row in ours:
+        assert row.get("n_wrong", 0) == 0
+        assert row.get("milliseconds", 1) > 0
+
+
 def test_contestants_run_in_turn_after_a_round_that_does_not_count():
     runs = []
     seconds = in_turn(

@@ -18,10 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def read_table(text: str) -> pd.DataFrame:
     """Return the table that `evaluate` printed somewhere in a text."""
     lines = text[text.index("accuracy  top_5") :].splitlines()[2:]
-    rows = [line for line in lines if re.search(r"(expert|student|teacher) ", line)]
-    table = pd.read_csv(
-        io.StringIO("\n".join(row[9:] for row in rows[:12])), sep=r"\s+", header=None
-    )
+    found = (re.search(r"(expert|student|teacher) .*", line) for line in lines)
+    rows = [row[0] for row in found if row is not None]
+    table = pd.read_csv(io.StringIO("\n".join(rows[:12])), sep=r"\s+", header=None)
     return table.set_index(0)
 
 
@@ -106,3 +105,18 @@ def test_several_processes__one_classifier(tmp_path):
         check=True,
     )
     assert re.search(r"^2 processes, accuracy 0\.[6-9]", run.stdout, re.M)
+
+
+@pytest.mark.slow
+def test_video__students_are_better_than_experts(tmp_path):
+    pytest.importorskip("av", reason="PyAV is missing")
+    run = run_example("video/recipe.py", tmp_path, "-W", "error")
+    table = read_table(run.stdout)
+    accuracy = table[1].groupby(level=0).mean()
+    assert accuracy["student"] > accuracy["expert"] + 0.5  # of a hundred
+    assert accuracy["teacher"] > accuracy["student"]
+    assert re.search(r"100%.* 1456/1456 .* rows/s", run.stderr)
+    table_3 = run.stdout[run.stdout.index("Table 3") :]
+    for scenario in ("teacher_input base", "distill_from None", "distill_from own"):
+        assert scenario in table_3
+    assert (tmp_path / "figure_3.png").stat().st_size > 10_000

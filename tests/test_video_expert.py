@@ -1,6 +1,8 @@
 """Experts of videos: from paths to features and probabilities."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ pytest.importorskip("av", reason="PyAV is missing")
 
 import torch
 from sklearn.frozen import FrozenEstimator
-from video_files import barcode_frames, write_video
 
+from benchmarks.video_files import barcode_frames, write_video
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.embeddings import EmbeddingStore
 from jedi_sklearn.encoders.video import (
@@ -220,10 +222,10 @@ def test_store__video_is_damaged__is_named_or_skipped(tmp_path, paths):
     bad.write_bytes(b"no video at all" * 50)
     X = {"acts": [*paths[:3], str(bad), *paths[3:]]}
     expert = video_expert(NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL)
-    with pytest.raises(VideoError, match="broken.mp4"):
+    with pytest.raises(VideoError, match=r"broken\.mp4"):
         expert.predict([str(bad)])
     store = EmbeddingStore(tmp_path / "strict")
-    with pytest.raises(ValueError, match="Row 3 of dataset 'acts', .*broken.mp4"):
+    with pytest.raises(ValueError, match=r"Row 3 of dataset 'acts', .*broken\.mp4"):
         store.extract([("acts", expert)], X)
 
     store = EmbeddingStore(tmp_path / "skipping", on_error="skip")
@@ -249,3 +251,54 @@ def test_classifier__of_two_kinds_of_networks__learns(tmp_path, paths):
             expert.predict_proba(X[name]),
             atol=1e-5,
         )
+
+
+EXTRACTION = """
+import pickle, sys, time
+from jedi_sklearn.embeddings import EmbeddingStore
+from jedi_sklearn.encoders.video import _views
+
+expert, paths, folder, seconds = pickle.load(open(sys.argv[1], "rb"))
+read_views = _views.read_views
+
+def slowly(path, protocol):
+    time.sleep(seconds)
+    print(path, flush=True)
+    return read_views(path, protocol)
+
+_views.read_views = slowly
+store = EmbeddingStore(folder, shard_rows=1)
+store.extract([("acts", expert)], {"acts": paths}, verbose=1)
+"""
+
+
+def test_extraction__killed__goes_on_where_it_was(tmp_path, paths):
+    torch.manual_seed(0)
+    expert = video_expert(NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL)
+    arguments = tmp_path / "arguments.pickle"
+    store = tmp_path / "store"
+
+    def start(seconds):
+        arguments.write_bytes(pickle.dumps((expert, paths, store, seconds)))
+        return subprocess.Popen(
+            [sys.executable, "-c", EXTRACTION, arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    process = start(0.3)
+    read = [process.stdout.readline().strip() for _ in range(3)]
+    process.kill()  # SIGKILL, at the third video
+    process.communicate()
+    assert read == paths[:3]
+
+    out, err = start(0).communicate()
+    assert out.split() in (paths[2:], paths[3:])
+    assert "rows/s" in err
+    features, probabilities = expert.estimator[0].features_and_probabilities(paths)
+    whole = EmbeddingStore(store)
+    np.testing.assert_allclose(whole.features("acts", paths), features, atol=1e-5)
+    np.testing.assert_allclose(
+        whole.probabilities(("acts", expert), paths), probabilities, atol=1e-5
+    )

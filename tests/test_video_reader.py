@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from video_files import (
+
+from benchmarks.video_files import (
     N_BITS,
     add_stream,
     barcode_frames,
@@ -23,7 +24,6 @@ from video_files import (
     write_sound,
     write_video,
 )
-
 from jedi_sklearn.encoders.video import VideoError, VideoReader
 from jedi_sklearn.encoders.video import _decoding as decoding
 

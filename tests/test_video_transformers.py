@@ -36,11 +36,15 @@ from transformers import (
     VJEPA2ForVideoClassification,
 )
 from transformers.utils import logging
-from video_files import barcode_frames, write_video
 
+from benchmarks.video_files import barcode_frames, write_video
 from jedi_sklearn.encoders import from_pretrained
-from jedi_sklearn.encoders.video import VideoReader, ViewProtocol, read_views
-from jedi_sklearn.encoders.video import transformers_video_expert
+from jedi_sklearn.encoders.video import (
+    VideoReader,
+    ViewProtocol,
+    read_views,
+    transformers_video_expert,
+)
 
 N_FRAMES, SIZE = 4, 16
 SMALL = {
@@ -299,7 +303,8 @@ def test_the_protocol_is_that_of_the_files(folders, kind, short_side):
 
     assert protocol[:2] == (N_FRAMES, SIZE)
     assert protocol.short_side == short_side
-    assert protocol.antialias and protocol.rounding == "down"
+    assert protocol.antialias
+    assert protocol.rounding == "down"
     assert protocol.interpolation == "bilinear"
     assert protocol.interval is None
 

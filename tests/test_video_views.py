@@ -9,8 +9,8 @@ pytest.importorskip("av", reason="PyAV is missing")
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from video_files import barcode_frames, read_barcode, write_video
 
+from benchmarks.video_files import barcode_frames, read_barcode, write_video
 from jedi_sklearn.encoders.video import (
     PROTOCOLS,
     ViewProtocol,
@@ -113,7 +113,8 @@ def test_resize__is_bilinear_without_antialiasing(size, short):
     resized = resize_short_side(torch.from_numpy(frames), short).numpy()
     factor = short / min(size)
     shape = [int(side * factor + 0.5) for side in size]
-    assert resized.dtype == np.uint8 and min(shape) == short
+    assert resized.dtype == np.uint8
+    assert min(shape) == short
     for frame, own in zip(frames, resized, strict=True):
         for channel in range(3):
             expected = bilinear(frame[..., channel], shape)
@@ -132,7 +133,8 @@ def test_resize__antialiased__keeps_the_mean_of_stripes():
     assert (smoothed.float() - 100).abs().max() <= 15
     # Without, every pixel lies between two stripes or on one.
     bicubic = resize(stripes, (15, 15), "bicubic")
-    assert bicubic.dtype == torch.uint8 and bicubic.float().std() > 15
+    assert bicubic.dtype == torch.uint8
+    assert bicubic.float().std() > 15
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 11), (11, 6), (6, 6)])
@@ -169,7 +171,8 @@ def numbers_in(view):
 def test_views__of_segments__have_the_frames_of_segments(clip):
     protocol = ViewProtocol(n_frames=8, crop_size=80)  # squeezed, bars and all
     views = read_views(clip, protocol)
-    assert views.shape == (1, 8, 80, 80, 3) and views.dtype == torch.uint8
+    assert views.shape == (1, 8, 80, 80, 3)
+    assert views.dtype == torch.uint8
     assert numbers_in(views[0]) == sample_segments(40, 8).tolist()
 
 
@@ -237,5 +240,5 @@ def test_paths__of_pandas__are_taken_by_position(clip):
     videos = views(pd.Series([str(clip), clip], index=[7, 9]))
     assert len(videos) == 2
     np.testing.assert_array_equal(videos[0], videos[1])
-    with pytest.raises(ValueError, match="sample 3 is of type int; .* paths of video"):
+    with pytest.raises(ValueError, match=r"sample 3 is of type int; .* paths of video"):
         views([3])[0]

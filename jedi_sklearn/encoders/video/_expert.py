@@ -194,7 +194,8 @@ class VideoEncoder(TorchEncoder):
         probabilities : ndarray of shape (n_videos, n_classes), float32
         """
         both = super().transform(X)
-        n_features = self.module.network.n_features
+        views: Any = self.module
+        n_features = views.network.n_features
         return both[:, :n_features], both[:, n_features:]
 
 
@@ -210,6 +211,8 @@ class ViewAverage(nn.Module):
     def __init__(self, network: nn.Module, protocol: ViewProtocol) -> None:
         super().__init__()
         self.network: Any = network
+        self.mean: Tensor
+        self.std: Tensor
         self.average = protocol.average
         self.register_buffer("mean", torch.tensor(protocol.mean))
         self.register_buffer("std", torch.tensor(protocol.std))

@@ -1,6 +1,6 @@
 """Which frames of a video a network is tested on.
 
-The rules are those of MMAction2 (Apache-2.0), 0.x and 1.x; see section 4.2 of the paper.
+The rules are those of MMAction2 (Apache-2.0), 0.x and 1.x.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Video files for tests and benchmarks, whose frames say which they are."""
+"""Video files for benchmarks and tests, whose frames say which they are."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_barcode(frame: Frames) -> int:
     return int(bits @ (1 << np.arange(N_BITS)[::-1]))
 
 
-def write_video(
+def write_video(  # noqa: PLR0913 - an encoder has that many settings
     path: Path,
     frames: Frames,
     *,
