@@ -166,8 +166,14 @@ def train_expert(build, paths, labels, seed):
     return video_expert(network, classes=classes, protocol=PROTOCOL, batch_size=32)
 
 
-def problem(folder):
+def problem(folder, seed=0):
     """Write all clips and train all experts.
+
+    Parameters
+    ----------
+    folder : Path
+    seed : int
+        Of all that is drawn.
 
     Returns
     -------
@@ -177,13 +183,13 @@ def problem(folder):
     """
     n_train = N_LABELLED + N_UNLABELLED
     X, y, X_test, y_test, experts = {}, {}, {}, {}, []
-    for seed, (name, look) in enumerate(LOOKS.items()):
-        X[name], y[name] = write_clips(folder / name / "train", look, n_train, seed)
+    for own_seed, (name, look) in enumerate(LOOKS.items(), start=1000 * seed):
+        X[name], y[name] = write_clips(folder / name / "train", look, n_train, own_seed)
         X_test[name], y_test[name] = write_clips(
-            folder / name / "test", look, N_TEST, 100 + seed
+            folder / name / "test", look, N_TEST, 100 + own_seed
         )
         own = slice(N_LABELLED)
-        expert = train_expert(NETWORKS[name], X[name][own], y[name][own], seed)
+        expert = train_expert(NETWORKS[name], X[name][own], y[name][own], own_seed)
         experts.append((name, expert))
         y[name][N_LABELLED:] = None
     return (X, y), (X_test, y_test), experts
