@@ -23,6 +23,7 @@ from jedi_sklearn.encoders.video import (
     ViewProtocol,
     read_views,
     video_expert,
+    video_head,
 )
 
 CLASSES = ["walk", "run", "jump"]
@@ -302,3 +303,17 @@ def test_extraction__killed__goes_on_where_it_was(tmp_path, paths):
     np.testing.assert_allclose(
         whole.probabilities(("acts", expert), paths), probabilities, atol=1e-5
     )
+
+
+def test_head__of_a_checkpoint__is_that_of_the_expert(tmp_path, paths):
+    network = NETWORKS["tsn"]()
+    path = tmp_path / "tsn.pth"
+    torch.save({"state_dict": network.state_dict()}, path)
+    expert = video_expert(network, classes=CLASSES, protocol=PROTOCOL)
+    features = expert.estimator[0].transform(paths)
+    np.testing.assert_array_equal(
+        video_head(path, classes=CLASSES).predict_proba(features),
+        expert.estimator[1].predict_proba(features),
+    )
+    with pytest.raises(ValueError, match=r"classes has 2 labels, .* tells 3 classes"):
+        video_head(path, classes=["run", "walk"])

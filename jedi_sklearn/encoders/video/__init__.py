@@ -8,7 +8,7 @@ from ._annotations import (
     read_ucf101,
 )
 from ._dumps import read_mmaction_dump
-from ._expert import PROTOCOLS, VideoEncoder, video_expert
+from ._expert import PROTOCOLS, VideoEncoder, video_expert, video_head
 from ._frames import centre_crop, resize_short_side, three_crop
 from ._network import VideoNetwork
 from ._reader import VideoError, VideoReader
@@ -42,4 +42,5 @@ __all__ = [
     "three_crop",
     "transformers_video_expert",
     "video_expert",
+    "video_head",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_HEAD = "cls_head.fc_cls.weight"
+HEAD = "cls_head.fc_cls.weight"
 
 # From other key names to MMAction2 1.x's, one after the other: those of data parallel
 # training, of mit-han-lab's temporal-shift-module, and of Video-Swin-Transformer.
@@ -108,12 +108,12 @@ def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) ->
     ValueError
         If they have no head.
     """
-    if _HEAD not in weights:
+    if HEAD not in weights:
         raise ValueError(
-            f"{os.fspath(path)!r} has no weights of a head, {_HEAD!r}: it is of a "
+            f"{os.fspath(path)!r} has no weights of a head, {HEAD!r}: it is of a "
             f"backbone alone, or of another network. It has {_listed(weights)}."
         )
-    return len(weights[_HEAD])
+    return len(weights[HEAD])
 
 
 def load_weights(
@@ -153,8 +153,8 @@ def load_weights(
     # Shapes of heads that differ by the number of classes come last: another width
     # has another shape of nearly everything.
     differing = [key for key in own if weights[key].shape != own[key].shape]
-    if _HEAD in own and set(differing) <= {_HEAD, _HEAD.replace("weight", "bias")}:
-        _check_classes(len(own[_HEAD]), n_classes_of(weights, path), path)
+    if HEAD in own and set(differing) <= {HEAD, HEAD.replace("weight", "bias")}:
+        _check_classes(len(own[HEAD]), n_classes_of(weights, path), path)
     if differing:
         shapes = [
             f"{key} of shape {tuple(weights[key].shape)} instead of "

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from .._torch import TorchEncoder
 from .._torch_expert import head_of
-from ._checkpoints import load_weights, n_classes_of, read_weights
+from ._checkpoints import HEAD, load_weights, n_classes_of, read_weights
 from ._resnet import TSM, TSN
 from ._swin import VideoSwin
 from ._views import VideoViews, ViewProtocol
@@ -136,6 +137,47 @@ def expert_of(
         **encoder_params,
     )
     return FrozenEstimator(Pipeline([("encoder", encoder), ("head", head)]))
+
+
+def video_head(
+    checkpoint: str | os.PathLike[str], classes: npt.ArrayLike | None = None
+) -> LogisticRegression:
+    """Return the head of a checkpoint alone, for features that were made before.
+
+    Parameters
+    ----------
+    checkpoint, classes
+        See `video_expert`.
+
+    Returns
+    -------
+    head : LogisticRegression
+        Fitted. Its probabilities are the softmax of the network's scores.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is unsafe, damaged or without a head, or there is not one
+        label for each of its classes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from jedi_sklearn.encoders.video import TSN, video_head
+    >>> path = tempfile.mkdtemp() + "/tsn.pth"
+    >>> torch.save({"state_dict": TSN(3, depths=(1,), width=4).state_dict()}, path)
+    >>> video_head(path, classes=["run", "jump", "walk"]).coef_.shape
+    (3, 16)
+    """
+    weights = read_weights(checkpoint)
+    n_classes = n_classes_of(weights, checkpoint)
+    linear = nn.utils.skip_init(nn.Linear, weights[HEAD].shape[1], n_classes)
+    with torch.no_grad():
+        linear.weight.copy_(weights[HEAD])
+        bias = HEAD.replace("weight", "bias")
+        linear.bias.copy_(weights.get(bias, torch.zeros(n_classes)))
+    return head_of(linear, classes, HEAD.removesuffix(".weight"))[0]
 
 
 class VideoEncoder(TorchEncoder):

@@ -72,7 +72,7 @@ class TSN(_FrameNetwork):
     Examples
     --------
     >>> import torch
-    >>> from jedi_sklearn.encoders.video._resnet import TSN
+    >>> from jedi_sklearn.encoders.video import TSN
     >>> network = TSN(5, depths=(1, 1, 1, 1), width=8).eval()
     >>> clips = torch.zeros(2, 3, 4, 32, 32)  # two clips of four frames
     >>> network.features(clips).shape
@@ -128,7 +128,7 @@ class TSM(_FrameNetwork):
     Examples
     --------
     >>> import torch
-    >>> from jedi_sklearn.encoders.video._resnet import TSM
+    >>> from jedi_sklearn.encoders.video import TSM
     >>> network = TSM(5, depths=(1, 1, 1, 1), width=8).eval()
     >>> network(torch.zeros(2, 3, 4, 32, 32)).shape  # two clips of four frames
     torch.Size([2, 5])

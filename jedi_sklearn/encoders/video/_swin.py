@@ -57,7 +57,7 @@ class VideoSwin(VideoNetwork):
     Examples
     --------
     >>> import torch
-    >>> from jedi_sklearn.encoders.video._swin import VideoSwin
+    >>> from jedi_sklearn.encoders.video import VideoSwin
     >>> network = VideoSwin(5, embed_dim=8, depths=(1, 2), n_heads=(1, 2)).eval()
     >>> clips = torch.zeros(2, 3, 4, 32, 32)  # two clips of four frames
     >>> network.features(clips).shape
