@@ -113,9 +113,9 @@ def test_video__students_are_better_than_experts(tmp_path):
     run = run_example("video/recipe.py", tmp_path, "-W", "error")
     table = read_table(run.stdout)
     accuracy = table[1].groupby(level=0).mean()
-    assert accuracy["student"] > accuracy["expert"] + 0.5  # of a hundred
-    assert accuracy["teacher"] > accuracy["student"]
-    assert re.search(r"100%.* 1456/1456 .* rows/s", run.stderr)
+    assert accuracy["student"] > accuracy["expert"]
+    assert accuracy["teacher"] > accuracy["expert"] + 1  # of a hundred
+    assert re.search(r"100%.* 1392/1392 .* rows/s", run.stderr)
     table_3 = run.stdout[run.stdout.index("Table 3") :]
     for scenario in ("teacher_input base", "distill_from None", "distill_from own"):
         assert scenario in table_3

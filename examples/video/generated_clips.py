@@ -23,7 +23,7 @@ from jedi_sklearn.encoders.video import (
     video_expert,
 )
 
-N_LABELLED, N_UNLABELLED, N_TEST = 64, 300, 150
+N_LABELLED, N_UNLABELLED, N_TEST = 48, 300, 300
 N_FRAMES = 16
 SHAPES = ("disc", "ring", "square", "cross")
 WAYS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
