@@ -145,7 +145,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "encoders._pretrained_modules": set(),
     "encoders._samples": set(),
-    "encoders._torch": set(),
+    "encoders._loading": set(),
+    "encoders._torch": {"encoders._loading"},
     "encoders._torch_expert": {"encoders._torch"},
     "encoders.video": {
         "encoders.video._annotations",

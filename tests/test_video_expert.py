@@ -1,5 +1,6 @@
 """Experts of videos: from paths to features and probabilities."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -317,3 +318,86 @@ def test_head__of_a_checkpoint__is_that_of_the_expert(tmp_path, paths):
     )
     with pytest.raises(ValueError, match=r"classes has 2 labels, .* tells 3 classes"):
         video_head(path, classes=["run", "walk"])
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_broken_file__in_another_process__is_named_as_in_this_one(
+    tmp_path, paths, n_workers, capfd
+):
+    X = [*paths[:2], str(tmp_path / "gone.mp4"), *paths[2:]]
+    expert = video_expert(
+        NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL, n_workers=n_workers
+    )
+    with pytest.raises(FileNotFoundError) as caught:
+        expert.predict(X)
+    assert "worker" not in str(caught.value)
+    assert "gone.mp4" in str(caught.value)
+    assert "Sample 2" in caught.value.__notes__[0]
+    store = EmbeddingStore(tmp_path / "store", on_error="skip")
+    store.extract([("acts", expert)], {"acts": X})
+    [reason] = store.failures()["reason"]
+    assert "gone.mp4" in reason
+    assert "Traceback" not in reason
+    assert "Exception ignored" not in capfd.readouterr().err
+
+
+def test_skip__what_fails_for_every_video__is_an_error(tmp_path, paths, monkeypatch):
+    store = EmbeddingStore(tmp_path / "store", on_error="skip")
+    expert = video_expert(
+        NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL, batch_size=0
+    )
+    with pytest.raises(ValueError, match="batch_size=0"):
+        store.extract([("acts", expert)], {"acts": paths})
+    expert.estimator[0].batch_size = 2
+    with monkeypatch.context() as without_av:
+        without_av.setitem(sys.modules, "av", None)
+        with pytest.raises(ImportError, match=r"jedi_sklearn\[video\]"):
+            store.extract([("acts", expert)], {"acts": paths})
+    store.extract([("acts", expert)], {"acts": paths})
+    assert len(store.failures()) == 0
+
+
+def test_one_broken_file_of_many__has_few_others_read_again(
+    tmp_path, paths, monkeypatch
+):
+    X = [paths[n % 6] for n in range(32)]
+    X[20] = str(tmp_path / "gone.mp4")
+    # The same file by other names, as one that is there twice is read once.
+    for number in set(range(32)) - {20}:
+        X[number] = str(tmp_path / f"{number}.mp4")
+        os.symlink(paths[number % 6], X[number])
+    n_reads = []
+    monkeypatch.setattr(
+        "jedi_sklearn.encoders.video._views.VideoReader", _counting(n_reads)
+    )
+    expert = video_expert(NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL)
+    store = EmbeddingStore(tmp_path / "store", on_error="skip")
+    store.extract([("acts", expert)], {"acts": X})
+    assert len(store.failures()) == 1
+    assert len(n_reads) <= 2 * len(X)
+
+
+def test_network__of_another_type__is_told_what_is_accepted(paths):
+    for network in (None, torch.nn.Linear(3, 2), TSN):
+        with pytest.raises(ValueError, match=r"torch\.nn\.Module with features"):
+            video_expert(network, protocol=PROTOCOL)
+    with pytest.raises(ValueError, match="instances of ViewProtocol"):
+        video_expert(NETWORKS["tsn"](), protocol={"n_frames": 3})
+    with pytest.raises(ValueError, match=r"1 output; .* two classes or more"):
+        video_expert(TSN(1, depths=(1,), width=4), protocol=PROTOCOL)
+    expert = video_expert(NETWORKS["tsn"](), protocol=PROTOCOL)
+    with pytest.raises(ValueError, match=r"0\.mp4' is one path; give a list"):
+        expert.predict(paths[0])
+
+
+def test_network__changed_afterwards__does_not_change_the_expert(paths):
+    network = NETWORKS["tsn"]().half()
+    expert = video_expert(network, protocol=PROTOCOL)  # labels in their order
+    before = expert.predict_proba(paths[:2])
+    with torch.no_grad():
+        network.head.weight.mul_(10)
+    assert network.training
+    np.testing.assert_array_equal(expert.predict_proba(paths[:2]), before)
+    np.testing.assert_allclose(
+        expert.estimator[0].predict_proba(paths[:2]).sum(axis=1), 1, atol=1e-6
+    )

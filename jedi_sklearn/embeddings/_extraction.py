@@ -21,6 +21,9 @@ from ._shards import is_finished, write_shard
 
 Rows = npt.NDArray[np.intp]
 
+# Rows that are tried together when not all rows of a shard can be embedded.
+PART = 8
+
 
 class Settings(NamedTuple):
     """What shards are like.
@@ -193,18 +196,19 @@ def _embed_good_rows(
     """Return the embeddings of the samples that have one, and why others have none."""
     parts: list[Embedding] = []
     failures: dict[int, str] = {}
-    # Halves of what fails are tried, down to the samples that do it.
+    # Parts of what fails are tried, down to the samples that do it.
     waiting = [np.arange(len(work.ids))]
     while waiting:
         some = waiting.pop()
         tried = take_rows(values, some)
         try:
             parts.append(embed(encoder, tried, work.maker.expert, work.dataset))
-        except MemoryError:
+        except (MemoryError, ImportError):
             raise
         except Exception as error:
             if len(some) > 1:
-                waiting += reversed(np.array_split(some, 2))
+                n_parts = max(len(some) // PART, 2)
+                waiting += reversed(np.array_split(some, n_parts))
             elif work.settings.on_error == "skip":
                 failures[int(some[0])] = (
                     f"{_described(work, some[0], tried)} failed: {error}"

@@ -42,6 +42,10 @@ class Both:
     def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
 
+    def check_ready(self) -> None:
+        """Raise ValueError for what would fail for every sample."""
+        check_ready(self.encoder)
+
     def transform(self, values: Any) -> npt.NDArray:
         """Return the features, and after them the probability of each class."""
         return np.hstack(self.encoder.features_and_probabilities(values))
@@ -61,6 +65,16 @@ class Columns:
     def transform(self, values: Any) -> npt.NDArray:
         """Return the columns."""
         return np.asarray(values)[:, self.columns]
+
+
+def check_ready(encoder: Any) -> None:
+    """Raise what an encoder knows would fail for every sample.
+
+    A sample that fails may be skipped, and is not tried again.
+    """
+    check = getattr(unwrapped(encoder), "check_ready", None)
+    if check is not None:
+        check()
 
 
 def both_of(expert: Expert) -> Both | None:

@@ -42,6 +42,7 @@ from ._makers import (
     Columns,
     Probabilities,
     both_of,
+    check_ready,
     maker_of_both,
     maker_of_features,
     maker_of_probabilities,
@@ -434,6 +435,8 @@ class EmbeddingStore:
             )
         ]
         if works:
+            for _, encoder, _ in works:
+                check_ready(encoder)
             run(works, n_jobs, verbose)
             tidy(self.path)
             indices = {key: self._index(maker) for key, maker in different.items()}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,6 +17,7 @@ from sklearn.utils import Tags
 
 from .._device import available_device
 from .._validation import Accepted, integer, one_of
+from ._loading import load_batches
 
 if TYPE_CHECKING:
     import torch
@@ -156,14 +156,7 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         MemoryError
             If the memory of the device is too small for a single sample.
         """
-        self._check_parameters()
-        device = _device_for(self.module, self.device)
-        if self.autocast == "float16" and device.type == "cpu":
-            raise ValueError(
-                "Invalid parameter value: autocast='float16' on a CPU, where it is "
-                "about a hundred times slower. Valid values there are 'bfloat16' and "
-                "None."
-            )
+        device = self.check_ready()
         module = self._module_on(device).eval()
         n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
         if n_samples == 0:
@@ -199,6 +192,25 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
             What can be pickled and hashed by content.
         """
         return self.module.eval(), self.layer, self.autocast, self.dataset
+
+    def check_ready(self) -> torch.device:
+        """Say where the module will run.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, the layer is unknown, or there is no such
+            device: what would fail for every sample.
+        """
+        self._check_parameters()
+        device = _device_for(self.module, self.device)
+        if self.autocast == "float16" and device.type == "cpu":
+            raise ValueError(
+                "Invalid parameter value: autocast='float16' on a CPU, where it is "
+                "about a hundred times slower. Valid values there are 'bfloat16' and "
+                "None."
+            )
+        return device
 
     def _check_parameters(self) -> None:
         import torch
@@ -507,128 +519,6 @@ def as_matrix(found: Any, layer: str | None, n_rows: int) -> torch.Tensor:
             "must have one row for each."
         )
     return found
-
-
-def load_batches(
-    X: Any,
-    n_samples: int,
-    batch_size: int,
-    dataset: Callable[[Any], Any] | None,
-    n_workers: int,
-) -> Iterator[tuple[Any, int]]:
-    """Load samples a batch at a time.
-
-    Parameters
-    ----------
-    X, batch_size, dataset, n_workers
-        See `TorchEncoder`.
-    n_samples : int
-
-    Yields
-    ------
-    batch : tensor, or tuple, list or mapping of these
-    n_rows : int
-        Number of samples in it.
-
-    Raises
-    ------
-    ValueError
-        If the samples need a dataset, or the dataset has not one for each.
-    """
-    starts = range(0, n_samples, batch_size)
-    loaded = X if dataset is not None else _without_dataset(X)
-    if dataset is None and hasattr(loaded, "shape"):
-        batches = (_tensor(loaded[start : start + batch_size]) for start in starts)
-    else:
-        if dataset is not None:
-            loaded = _checked(dataset(X), n_samples)
-        batches = iter(_loader(loaded, X, batch_size, n_workers))
-    for start in starts:
-        yield next(batches), min(batch_size, n_samples - start)
-
-
-def _without_dataset(X: Any) -> Any:
-    """Return rows as an array, a sparse matrix or a tensor, or a list of samples."""
-    if hasattr(X, "iloc"):
-        X = X.to_numpy()
-    if hasattr(X, "tocsr"):
-        return X.tocsr()
-    if isinstance(X, np.ndarray) and X.dtype.kind in "OUST":
-        X = X.tolist() if X.ndim == 1 else X.astype(np.float32)
-    if hasattr(X, "shape"):
-        return X
-    first = X[0]
-    if isinstance(first, str | bytes | os.PathLike):
-        raise ValueError(
-            f"The samples are of type {type(first).__name__}, which no module takes; "
-            "give a dataset, a callable that takes the samples and returns a "
-            "torch.utils.data.Dataset that loads them."
-        )
-    # What torch makes of lists of numbers is their transpose.
-    return np.asarray(X) if isinstance(first, int | float | list | np.number) else X
-
-
-def _tensor(rows: Any) -> torch.Tensor:
-    import torch
-
-    if isinstance(rows, torch.Tensor):
-        return rows
-    rows = rows.toarray() if hasattr(rows, "toarray") else rows
-    # A copy, as torch takes neither read-only nor reversed arrays, and no memory maps.
-    return torch.from_numpy(
-        np.array(rows, dtype=rows.dtype.newbyteorder("="), order="C")
-    )
-
-
-def _checked(dataset: Any, n_samples: int) -> Any:
-    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
-        raise ValueError(
-            f"dataset returned {type(dataset).__name__}; it must return a map-style "
-            "torch.utils.data.Dataset, with __getitem__ and __len__."
-        )
-    if len(dataset) != n_samples:
-        raise ValueError(
-            f"dataset returned a Dataset of length {len(dataset)} for {n_samples} "
-            "samples; it must have one for each."
-        )
-    return dataset
-
-
-class _Named:
-    """A dataset whose errors name the sample."""
-
-    def __init__(self, dataset: Any, samples: Any) -> None:
-        self.dataset = dataset
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, number: int) -> Any:
-        try:
-            return self.dataset[number]
-        except Exception as error:
-            name = ""
-            if isinstance(self.samples, Sequence | np.ndarray):
-                sample = self.samples[number]
-                if isinstance(sample, str | os.PathLike):
-                    name = f", {os.fspath(sample)!r}"
-            error.add_note(f"Sample {number}{name} could not be loaded.")
-            raise
-
-
-def _loader(dataset: Any, samples: Any, batch_size: int, n_workers: int) -> Any:
-    import torch
-    from torch.utils.data import DataLoader
-
-    return DataLoader(
-        _Named(dataset, samples),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        num_workers=n_workers,
-        collate_fn=getattr(dataset, "collate_fn", None),
-        # Workers are seeded by the global random state otherwise.
-        generator=torch.Generator().manual_seed(0),
-    )
 
 
 def _moved(batch: Any, device: torch.device) -> Any:

@@ -85,6 +85,11 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 f"{path!r} cannot be used: its weight {key!r} has numbers that are "
                 "infinite or not a number."
             )
+        if _renamed(key) in weights:
+            raise ValueError(
+                f"{path!r} cannot be used: it has two weights {_renamed(key)!r}, one "
+                f"of them as {key!r}."
+            )
         weights[_renamed(key)] = value
     return weights
 
@@ -113,7 +118,14 @@ def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) ->
             f"{os.fspath(path)!r} has no weights of a head, {HEAD!r}: it is of a "
             f"backbone alone, or of another network. It has {_listed(weights)}."
         )
-    return len(weights[HEAD])
+    weight, bias = weights[HEAD], weights.get(HEAD.replace("weight", "bias"))
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        shapes = [tuple(w.shape) for w in (weight, bias) if w is not None]
+        raise ValueError(
+            f"{os.fspath(path)!r} has a head that is not linear: its weights are of "
+            f"the shapes {' and '.join(map(str, shapes))}."
+        )
+    return len(weight)
 
 
 def load_weights(
@@ -154,7 +166,7 @@ def load_weights(
     # has another shape of nearly everything.
     differing = [key for key in own if weights[key].shape != own[key].shape]
     if HEAD in own and set(differing) <= {HEAD, HEAD.replace("weight", "bias")}:
-        _check_classes(len(own[HEAD]), n_classes_of(weights, path), path)
+        _check_classes(len(own[HEAD]), len(weights[HEAD]), path)
     if differing:
         shapes = [
             f"{key} of shape {tuple(weights[key].shape)} instead of "

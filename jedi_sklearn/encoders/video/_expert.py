@@ -19,7 +19,7 @@ from .._torch_expert import head_of
 from ._checkpoints import HEAD, load_weights, n_classes_of, read_weights
 from ._resnet import TSM, TSN
 from ._swin import VideoSwin
-from ._views import VideoViews, ViewProtocol
+from ._views import VideoViews, ViewProtocol, check_protocol
 
 _NETWORKS = {"tsn-r50": TSN, "tsm-r50": TSM, "swin-b": VideoSwin}
 
@@ -53,7 +53,7 @@ def video_expert(
     ----------
     network : {"tsn-r50", "tsm-r50", "swin-b"} or torch.nn.Module
         One of the paper's architectures (section 4.2), or any network that, like a
-        `TSN`, has ``features(clips)``, ``n_features`` and a linear ``head``.
+        `TSN`, has ``features(clips)`` and a linear ``head``. It is copied.
     checkpoint : str or path, optional
         File with the weights, of MMAction2 0.x or 1.x, Video-Swin or mit-han-lab's
         TSM, as they publish them. Nothing in it is run. Needed unless the network is
@@ -78,6 +78,11 @@ def video_expert(
         the mean features of all views. ``store.probabilities``, and `predict_proba`
         of the encoder, are the network's own, averaged as in its protocol: for
         "swin-b" that is a mean of softmaxes, which mean features cannot give.
+
+    Notes
+    -----
+    Keep what it makes in an ``EmbeddingStore(path, shard_rows=64)`` or less: an
+    extraction that is interrupted loses the shard that it was at.
 
     Raises
     ------
@@ -127,9 +132,17 @@ def expert_of(
     **encoder_params
         Other parameters of `VideoEncoder`.
     """
-    protocol.check()
     head, order = head_of(network.head, classes, "head")
-    network = _with_outputs_in(network, order)
+    if network.head.out_features < 2:
+        raise ValueError(
+            "The network's head has 1 output; a network of videos needs one for each "
+            "of two classes or more."
+        )
+    # Of its own, whatever becomes of the user's.
+    network = copy.deepcopy(network).float().eval()
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.copy_(parameter[torch.from_numpy(order).to(parameter.device)])
     encoder = VideoEncoder(
         ViewAverage(network, protocol),
         layer="",
@@ -235,9 +248,11 @@ class VideoEncoder(TorchEncoder):
         features : ndarray of shape (n_videos, n_features), float32
         probabilities : ndarray of shape (n_videos, n_classes), float32
         """
+        if isinstance(X, str | os.PathLike):
+            raise ValueError(f"{os.fspath(X)!r} is one path; give a list of paths.")
         both = super().transform(X)
         views: Any = self.module
-        n_features = views.network.n_features
+        n_features = views.network.head.in_features
         return both[:, :n_features], both[:, n_features:]
 
 
@@ -290,12 +305,15 @@ class ViewAverage(nn.Module):
 def _protocol_of(
     network: str | nn.Module, protocol: ViewProtocol | None
 ) -> ViewProtocol:
-    if isinstance(network, str) and network not in _NETWORKS:
+    """Return the protocol, or raise ValueError for what is no network or protocol."""
+    if not (network in _NETWORKS if isinstance(network, str) else _is_video(network)):
         raise ValueError(
             f"Invalid parameter value: network={network!r}. Valid values are "
-            f"{', '.join(map(repr, _NETWORKS))} and instances of torch.nn.Module."
+            f"{', '.join(map(repr, _NETWORKS))} and instances of torch.nn.Module with "
+            "features(clips) and a head, which is a torch.nn.Linear."
         )
     if protocol is not None:
+        check_protocol(protocol)
         return protocol
     if not isinstance(network, str):
         raise ValueError(
@@ -303,6 +321,14 @@ def _protocol_of(
             "video_expert(network, protocol=ViewProtocol(n_frames=8, crop_size=224))."
         )
     return PROTOCOLS[network]
+
+
+def _is_video(network: Any) -> bool:
+    return (
+        isinstance(network, nn.Module)
+        and hasattr(network, "features")
+        and isinstance(getattr(network, "head", None), nn.Linear)
+    )
 
 
 def _loaded(
@@ -325,15 +351,3 @@ def _loaded(
         module = copy.deepcopy(network)
     load_weights(module, weights, checkpoint)
     return module
-
-
-def _with_outputs_in(network: Any, order: npt.NDArray[np.intp]) -> Any:
-    """Return a network whose head has its outputs in another order."""
-    if (np.diff(order) == 1).all():
-        return network
-    network = copy.deepcopy(network)
-    rows = torch.from_numpy(order)
-    with torch.no_grad():
-        for parameter in network.head.parameters():
-            parameter.copy_(parameter[rows.to(parameter.device)])
-    return network

@@ -123,6 +123,16 @@ class ViewProtocol(NamedTuple):
             )
 
 
+def check_protocol(protocol: Any) -> None:
+    """Raise ValueError for what is no protocol, or one that is out of range."""
+    if not isinstance(protocol, ViewProtocol):
+        raise ValueError(
+            f"Invalid parameter value: protocol={protocol!r}. Valid values are "
+            "instances of ViewProtocol."
+        )
+    protocol.check()
+
+
 def _or_none(accepted: Accepted) -> Accepted:
     return Accepted(
         lambda v: v is None or accepted.holds(v), f"{accepted.text}, and None"
@@ -174,7 +184,10 @@ def read_views(path: str | os.PathLike[str], protocol: ViewProtocol) -> Tensor:
     ------
     VideoError
         If it is no video, or is damaged.
+    ValueError
+        If the protocol is out of range.
     """
+    check_protocol(protocol)
     reader = VideoReader(path)
     frames = torch.from_numpy(reader[protocol.frames_of(len(reader)).ravel()])
     how = protocol.interpolation, protocol.antialias
