@@ -125,8 +125,7 @@ def expert_of(
     Parameters
     ----------
     network : VideoNetwork
-        Its head's outputs are put into the order of sorted
-        labels.
+        Copied, with its head's outputs in the order of the sorted labels.
     classes, protocol
         See `video_expert`.
     **encoder_params
