@@ -853,3 +853,15 @@ def test_expert__clone_and_pickle__same_bits(rows, tmp_path):
     for same in (loaded, clone(expert)):
         np.testing.assert_array_equal(same.predict_proba(rows), expected)
     assert digest(loaded) == digest(expert)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["a", 1, None], r"labels of several types, \['a', 1, None\]"),
+        ([0.0, np.nan, 2.0], "classes has a label NaN"),
+    ],
+)
+def test_expert__of_labels_that_are_none__is_refused(classes, message):
+    with pytest.raises(ValueError, match=message):
+        torch_expert(torch.nn.Linear(4, 3), classes=classes)

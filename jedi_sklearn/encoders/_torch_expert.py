@@ -165,7 +165,15 @@ def head_of(
         weights, bias = np.vstack([0 * weights, weights]), np.append(0, bias)
     n_classes = len(weights)
     labels = np.asarray(np.arange(n_classes) if classes is None else classes)
-    known, order = np.unique(labels, return_index=True)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError(f"classes has a label NaN, {labels.tolist()!r}.")
+    try:
+        known, order = np.unique(labels, return_index=True)
+    except TypeError as error:  # They cannot be sorted.
+        raise ValueError(
+            f"classes has labels of several types, {labels.tolist()!r}; give all of "
+            "them as str or all as numbers."
+        ) from error
     if labels.ndim != 1 or len(labels) != n_classes or len(known) != n_classes:
         raise ValueError(
             f"classes has {labels.size} labels, of which {len(known)} are different, "
