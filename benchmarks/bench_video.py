@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jedi_sklearn.encoders.video import VideoReader
+from jedi_sklearn.encoders.video import VideoReader, sample_segments
 
 from .rounds import in_turn, median_ratio, parser_of, start
 from .video_files import barcode_frames, read_barcode, write_video
@@ -32,6 +32,7 @@ Frames = npt.NDArray[np.uint8]
 Read = Callable[[str, int], Frames]
 
 OURS = "VideoReader"
+N_SEGMENTS = 8
 # Name of the clip: how it is written.
 CLIPS: dict[str, dict[str, Any]] = {
     "h264.mp4": {"gop_size": 250},
@@ -44,11 +45,9 @@ CLIPS: dict[str, dict[str, Any]] = {
 }
 
 
-def middles(n_frames: int, n_segments: int = 8) -> list[int]:
+def middles(n_frames: int) -> list[int]:
     """Return the frame in the middle of each segment."""
-    return [
-        int((segment + 0.5) * n_frames / n_segments) for segment in range(n_segments)
-    ]
+    return sample_segments(n_frames, N_SEGMENTS).tolist()
 
 
 def read_ours(path: str, n_threads: int) -> Frames:

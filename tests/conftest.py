@@ -37,3 +37,16 @@ def data() -> Data:
     labels_of_a = np.array(["x", "y", "z"])[codes[:45]].astype(object)
     labels_of_a[40:] = None
     return X_dict, {"a": labels_of_a, "b": (codes[45:75] > 0).astype(int)}
+
+
+@pytest.fixture(scope="module")
+def quiet_transformers() -> Iterator[None]:
+    """What transformers prints while it loads a model is not printed."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    yield
+    logging.enable_progress_bar()
+    logging.set_verbosity(before)

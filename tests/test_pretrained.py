@@ -33,9 +33,10 @@ from transformers import (
     ViTForImageClassification,
     ViTModel,
 )
-from transformers.utils import logging
 
 from jedi_sklearn.encoders import TorchEncoder, from_pretrained
+
+pytestmark = pytest.mark.usefixtures("quiet_transformers")
 
 WORDS = ["a", "the", "cat", "dog", "sat", "ran", "on", "in", "mat", "house", "quickly"]
 WORDS += ["##s", "##ing"]
@@ -72,16 +73,6 @@ PREPARATION = {
     "image_mean": [0.5, 0.4, 0.3],
     "image_std": [0.2, 0.3, 0.4],
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quiet():
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    yield
-    logging.enable_progress_bar()
-    logging.set_verbosity(before)
 
 
 def digest(obj: Any) -> str:

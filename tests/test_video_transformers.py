@@ -35,7 +35,6 @@ from transformers import (
     VJEPA2Config,
     VJEPA2ForVideoClassification,
 )
-from transformers.utils import logging
 
 from benchmarks.video_files import barcode_frames, write_video
 from jedi_sklearn.encoders import from_pretrained
@@ -47,6 +46,9 @@ from jedi_sklearn.encoders.video import (
 )
 
 N_FRAMES, SIZE = 4, 16
+
+pytestmark = pytest.mark.usefixtures("quiet_transformers")
+
 SMALL = {
     "hidden_size": 12,
     "num_hidden_layers": 2,
@@ -146,16 +148,6 @@ SCALE = {
     "vivit": 0.5 * 127.5,
     "vjepa2": 0.229 * 255,
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quiet():
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    yield
-    logging.enable_progress_bar()
-    logging.set_verbosity(before)
 
 
 def seeded(make: Any, config: Any) -> Any:

@@ -435,7 +435,7 @@ class EmbeddingStore:
             )
         ]
         if works:
-            for _, encoder, _ in works:
+            for encoder in {id(encoder): encoder for _, encoder, _ in works}.values():
                 check_ready(encoder)
             run(works, n_jobs, verbose)
             tidy(self.path)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-HEAD = "cls_head.fc_cls.weight"
+HEAD, HEAD_BIAS = "cls_head.fc_cls.weight", "cls_head.fc_cls.bias"
 
 # From other key names to MMAction2 1.x's, one after the other: those of data parallel
 # training, of mit-han-lab's temporal-shift-module, and of Video-Swin-Transformer.
@@ -118,7 +118,7 @@ def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) ->
             f"{os.fspath(path)!r} has no weights of a head, {HEAD!r}: it is of a "
             f"backbone alone, or of another network. It has {_listed(weights)}."
         )
-    weight, bias = weights[HEAD], weights.get(HEAD.replace("weight", "bias"))
+    weight, bias = weights[HEAD], weights.get(HEAD_BIAS)
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
         shapes = [tuple(w.shape) for w in (weight, bias) if w is not None]
         raise ValueError(
@@ -165,7 +165,7 @@ def load_weights(
     # Shapes of heads that differ by the number of classes come last: another width
     # has another shape of nearly everything.
     differing = [key for key in own if weights[key].shape != own[key].shape]
-    if HEAD in own and set(differing) <= {HEAD, HEAD.replace("weight", "bias")}:
+    if HEAD in own and set(differing) <= {HEAD, HEAD_BIAS}:
         _check_classes(len(own[HEAD]), len(weights[HEAD]), path)
     if differing:
         shapes = [

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .._torch import TorchEncoder
 from .._torch_expert import head_of
-from ._checkpoints import HEAD, load_weights, n_classes_of, read_weights
+from ._checkpoints import HEAD, HEAD_BIAS, load_weights, n_classes_of, read_weights
 from ._resnet import TSM, TSN
 from ._swin import VideoSwin
 from ._views import VideoViews, ViewProtocol, check_protocol
@@ -125,7 +125,7 @@ def expert_of(
     Parameters
     ----------
     network : VideoNetwork
-        Copied, with its head's outputs in the order of the sorted labels.
+        Nobody else's: its head's outputs are put into the order of the sorted labels.
     classes, protocol
         See `video_expert`.
     **encoder_params
@@ -137,8 +137,7 @@ def expert_of(
             "The network's head has 1 output; a network of videos needs one for each "
             "of two classes or more."
         )
-    # Of its own, whatever becomes of the user's.
-    network = copy.deepcopy(network).float().eval()
+    network = network.float().eval()
     with torch.no_grad():
         for parameter in network.head.parameters():
             parameter.copy_(parameter[torch.from_numpy(order).to(parameter.device)])
@@ -187,8 +186,7 @@ def video_head(
     linear = nn.utils.skip_init(nn.Linear, weights[HEAD].shape[1], n_classes)
     with torch.no_grad():
         linear.weight.copy_(weights[HEAD])
-        bias = HEAD.replace("weight", "bias")
-        linear.bias.copy_(weights.get(bias, torch.zeros(n_classes)))
+        linear.bias.copy_(weights.get(HEAD_BIAS, torch.zeros(n_classes)))
     return head_of(linear, classes, HEAD.removesuffix(".weight"))[0]
 
 
@@ -333,14 +331,14 @@ def _is_video(network: Any) -> bool:
 def _loaded(
     network: str | nn.Module, checkpoint: str | os.PathLike[str] | None
 ) -> nn.Module:
-    """Return a network with the weights of a checkpoint, if there is one."""
+    """Return a network of the expert's own, with the weights of a checkpoint if any."""
     if checkpoint is None:
         if isinstance(network, str):
             raise ValueError(
                 f"video_expert({network!r}) needs a checkpoint: the file that has the "
                 "weights of its network."
             )
-        return network
+        return copy.deepcopy(network)
     weights = read_weights(checkpoint)
     if isinstance(network, str):
         # The first weights are random, and nobody's random state is to change.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._pretrained import ModelFiles, files_of, load_model
 from ._expert import expert_of
-from ._views import ViewProtocol
+from ._views import ViewProtocol, check_protocol
 
 # What a model's preparation is where its file is silent, by the type of the model that
 # the preparation was made for; the defaults of transformers.
@@ -116,6 +116,8 @@ def transformers_video_expert(
     model = load_model("AutoModelForVideoClassification", folder_or_name, kwargs)
     if protocol is None:
         protocol = _protocol_of(files, model.config)
+    else:
+        check_protocol(protocol)
     _check_views(protocol, model.config, files)
     if classes is None:
         classes = [str(label) for _, label in sorted(model.config.id2label.items())]
@@ -199,7 +201,6 @@ def _check_type(files: ModelFiles) -> None:
 
 def _check_views(protocol: ViewProtocol, config: Any, files: ModelFiles) -> None:
     """Raise ValueError where a model cannot take the views of a protocol."""
-    protocol.check()
     right_size = _size_of(config) in (protocol.crop_size, [protocol.crop_size] * 2)
     takes = f"n_frames={_n_frames_of(config)}"
     right_frames = protocol.n_frames == _n_frames_of(config)
