@@ -276,7 +276,7 @@ LAZY_ROOMS = {"training"}
 TORCH = {"skorch", "torch"}
 
 # What a user may install along.
-EXTRAS = ("plot", "store", "transformers", "video")
+EXTRAS = ("export", "plot", "store", "transformers", "video")
 
 # These replace torch's CPU build by one for CUDA, or fail beside it.
 FORBIDDEN = {"pytorchvideo", "timm", "torchvision"}
