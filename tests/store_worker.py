@@ -338,7 +338,7 @@ def read_from_read_only(path: Path, log: Path) -> None:
 
 def hold_shard(path: Path, ready: Path) -> None:
     """Hold the lock of a shard until killed."""
-    from jedi_sklearn.embeddings._files import alone
+    from jedi_sklearn._files import alone
 
     with alone(path):
         ready.touch()

@@ -5,8 +5,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._files import DamagedError
 from ._identity import UnidentifiedError, fingerprint, fingerprint_if_any
+from ._manifests import DamagedError
 from ._memory import as_store
 from ._rows import StoredRows
 from ._store import EmbeddingStore

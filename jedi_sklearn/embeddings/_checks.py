@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._files import DamagedError
+from ._manifests import DamagedError
 from ._shards import Shard
 
 

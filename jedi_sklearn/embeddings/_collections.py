@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote
 import numpy as np
 import numpy.typing as npt
 
-from ._files import alone, damaged, read_json, write_json
+from .._files import alone
+from ._manifests import damaged, read_json, write_json
 from ._rows import MISSING, StoredRows
 from ._shards import Manifest, finished_shards, read_manifest
 

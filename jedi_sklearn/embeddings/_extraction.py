@@ -11,9 +11,9 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from .._embed import embed
+from .._files import alone
 from .._multidataset import Part, Table, take_rows
 from ._collections import Ids, Index, Maker, dataset_directory, settle
-from ._files import alone
 from ._identity import combined, file_names, sample_names
 from ._numbers import Embedding
 from ._progress import progress

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._files import damaged, read_json, write_json, write_whole
+from .._files import write_whole
+from ._manifests import damaged, read_json, write_json
 from ._numbers import STORED_AS, Embedding, decode, encode
 
 # Rows under one checksum: so many are read when the first of them is.

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._embed import named_errors
 from .._expert import Encoding, named_experts, split_expert
+from .._files import alone, tidy
 from .._multidataset import Part, Table, as_multidataset, take_rows
 from ._checks import check_shard, problem_with
 from ._collections import (
@@ -35,7 +36,6 @@ from ._collections import (
     shards_of,
 )
 from ._extraction import Settings, plan, run
-from ._files import DamagedError, alone, read_json, tidy, write_json
 from ._identity import sample_ids, sample_names
 from ._makers import (
     MAKER_OF,
@@ -47,6 +47,7 @@ from ._makers import (
     maker_of_features,
     maker_of_probabilities,
 )
+from ._manifests import DamagedError, read_json, write_json
 from ._numbers import STORED_AS
 from ._rows import StoredRows
 from ._shards import finished_shards, read_manifest, remove_shard

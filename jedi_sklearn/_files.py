@@ -1,24 +1,15 @@
-"""Files that are there whole or not at all, locks, and JSON that shows any change."""
+"""Files that are there whole or not at all, and locks."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-# A store of a higher number was written by a newer version of this package.
-FORMAT = 1
-
-
-class DamagedError(ValueError):
-    """A file of a store is not as it was written."""
 
 
 def write_whole(path: Path, parts: Iterable[Any]) -> None:
@@ -83,9 +74,9 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise type(error)(
             error.errno,
-            f"{error.strerror}: an embedding store cannot write this file. What it has "
-            "finished stays good: make room, or choose a directory that you may write "
-            "to, and run the same again",
+            f"{error.strerror}: this file cannot be written. What was finished stays "
+            "good: make room, or choose a directory that you may write to, and run the "
+            "same again",
             str(path),
         ) from error
 
@@ -155,50 +146,3 @@ else:
         except BlockingIOError:
             return False
         return True
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that shows when a bit of it has changed."""
-    write_whole(path, [_sealed({"format": FORMAT, **content}).encode()])
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read what `write_json` has written.
-
-    Raises
-    ------
-    DamagedError
-        If it is not what was written.
-    ValueError
-        If a newer version of the package wrote it.
-    """
-    data = path.read_bytes()
-    try:
-        text = data.decode()
-        content = dict(json.loads(text))
-        del content["checksum"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise damaged(path, "is no manifest") from error
-    if _sealed(content) != text:
-        raise damaged(path, "has another checksum than its content")
-    if content["format"] > FORMAT:
-        raise ValueError(
-            f"{path} has format {content['format']}; this version of jedi_sklearn "
-            f"reads formats up to {FORMAT}. Install a newer one, or name another "
-            "directory."
-        )
-    return content
-
-
-def _sealed(content: dict[str, Any]) -> str:
-    checksum = zlib.crc32(json.dumps(content).encode())
-    return json.dumps({**content, "checksum": checksum})
-
-
-def damaged(path: Path, what: str) -> DamagedError:
-    """Return the error for a file that is not as it was written."""
-    return DamagedError(
-        f"{path} {what}: it has changed since it was written, and nothing of it is "
-        "used. EmbeddingStore(...).verify(remove=True) removes what is damaged; the "
-        "next extraction makes it anew."
-    )

@@ -1,0 +1,64 @@
+"""Manifests of a store: JSON that shows any change."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from .._files import write_whole
+
+# A store of a higher number was written by a newer version of this package.
+FORMAT = 1
+
+
+class DamagedError(ValueError):
+    """A file of a store is not as it was written."""
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that shows when a bit of it has changed."""
+    write_whole(path, [_sealed({"format": FORMAT, **content}).encode()])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` has written.
+
+    Raises
+    ------
+    DamagedError
+        If it is not what was written.
+    ValueError
+        If a newer version of the package wrote it.
+    """
+    data = path.read_bytes()
+    try:
+        text = data.decode()
+        content = dict(json.loads(text))
+        del content["checksum"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(path, "is no manifest") from error
+    if _sealed(content) != text:
+        raise damaged(path, "has another checksum than its content")
+    if content["format"] > FORMAT:
+        raise ValueError(
+            f"{path} has format {content['format']}; this version of jedi_sklearn "
+            f"reads formats up to {FORMAT}. Install a newer one, or name another "
+            "directory."
+        )
+    return content
+
+
+def _sealed(content: dict[str, Any]) -> str:
+    checksum = zlib.crc32(json.dumps(content).encode())
+    return json.dumps({**content, "checksum": checksum})
+
+
+def damaged(path: Path, what: str) -> DamagedError:
+    """Return the error for a file that is not as it was written."""
+    return DamagedError(
+        f"{path} {what}: it has changed since it was written, and nothing of it is "
+        "used. EmbeddingStore(...).verify(remove=True) removes what is damaged; the "
+        "next extraction makes it anew."
+    )
