@@ -2,62 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._checkpoint import KeptFit, keep_fit
 from ._device import available_device
-from ._embedding import embed_datasets, embed_parts, missing_rows
-from ._expert import Expert
-from ._experts import (
-    check_labels_known,
-    fit_encoders,
-    fit_heads,
-    read_experts,
-    seed_experts,
-)
-from ._joint import (
-    distilled_classifiers,
-    first_weights,
-    losses_of,
-    objective_of,
-    optimisation_of,
-    tasks_of,
-    training_rows,
-    validation_of,
-    warn_of_frozen_heads,
-    without_missing,
-)
-from ._labels import Labels
+from ._embedding import embed_parts, missing_rows
+from ._fitting import FitResult, Given, LastFit, one_epoch, run_fit
+from ._joint import distilled_classifiers, losses_of
 from ._multidataset import (
     MultiDataset,
     as_students_rows,
+    check_further,
     check_has_student,
+    check_same_students,
     is_row_wise,
 )
-from ._targets import Targets, check_kinds, check_trainable, read_targets
+from ._state import VersionedState
+from ._targets import (
+    Targets,
+    check_classes,
+    check_kinds,
+    check_trainable,
+    read_targets,
+)
 from ._training_data import (
     TrainingData,
-    hold_out,
     read_sample_weights,
     read_training_data,
     read_validation,
 )
-from ._validation import check_parameters, check_sources, draw_seeds
-from .embeddings import Embedding, as_store
-
-if TYPE_CHECKING:
-    from .training import Trained
+from ._traits import traits_of
+from ._validation import check_parameters, check_sources
+from .embeddings import as_store
 
 
-class JEDIClassifier(ClassifierMixin, _BaseComposition):
+class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
     r"""Better classifiers for several datasets by joint expert distillation.
 
     There are n datasets, each with its own labels, and n experts, each an encoder
@@ -197,6 +188,19 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         directory of one. What is kept need not fit into memory to be trained on.
         Within a process, a frozen expert embeds the rows of a :class:`MultiDataset`
         once in any case; a search with ``n_jobs`` needs memory for the same.
+    checkpoint : str, Path or None, default=None
+        Directory in which fit writes down how far it is: fitted experts, and all that
+        the rest of the training depends on. Called again with the same data and
+        parameters it goes on from there and ends, on a CPU, in the same bits as one
+        that nothing disturbed; once it has ended, its result is read. Other data or
+        parameters are refused. A clone, as those of a search, and with `warm_start`
+        every fit, has a directory of its own in there, so that a search that is run
+        again has its finished fits at once. What is written are pickles: name a
+        directory to which only you can write.
+    checkpoint_epochs : int or None, default=None
+        Number of epochs after which the training is written down.
+    checkpoint_minutes : float, default=5
+        Minutes after which it is, also in the middle of an epoch; 0 is every batch.
     device : str, default="auto"
         A device of torch; "auto" is CUDA where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -354,6 +358,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         keep_expert: bool = False,
         validation_fraction: float = 0.1,
         memory: Any = None,
+        checkpoint: Any = None,
+        checkpoint_epochs: int | None = None,
+        checkpoint_minutes: float = 5.0,
         device: str = "auto",
         precision: str = "auto",
         n_jobs: int | None = None,
@@ -396,6 +403,9 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self.keep_expert = keep_expert
         self.validation_fraction = validation_fraction
         self.memory = memory
+        self.checkpoint = checkpoint
+        self.checkpoint_epochs = checkpoint_epochs
+        self.checkpoint_minutes = checkpoint_minutes
         self.device = device
         self.precision = precision
         self.n_jobs = n_jobs
@@ -472,30 +482,78 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         self._check_parameters()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together; one is None.")
-        name = self._name_of_array()
-        data, targets = read_training_data(X, y, name, sample_weight, self.class_weight)
+        data, targets = self._read(X, y, sample_weight)
         check_trainable(y, data.labels)
         check_sources(self.distill_from, list(data.datasets))
-        seed, experts_seed = draw_seeds(self.random_state)
         held_out = None
         if X_val is not None:
-            held_out = read_validation(X_val, y_val, name, data)
-        elif self.early_stopping or self.keep_expert:
-            data, held_out = hold_out(data, self.validation_fraction, seed)
-        experts, embeddings = self._fit_encoders(data, experts_seed)
-        data, embeddings = without_missing(data, embeddings)
-        if not self._goes_on():
-            experts = fit_heads(experts, embeddings, data.labels, data.weights)
-        if held_out is not None and X_val is None:
-            warn_of_frozen_heads(experts, list(data.labels))
-        trained = self._train(experts, embeddings, data, held_out, seed)
-        self._set_fitted(targets, experts, trained)
-        self.datasets_ = list(data.datasets)
-        self.history_ = trained.history
-        self.n_iter_ = len(trained.history)
-        validate_data(
-            self, X if is_row_wise(X) else data.datasets, skip_check_array=True
-        )
+            held_out = read_validation(X_val, y_val, self._name_of_array(), data)
+        given = Given(data, held_out, list(data.datasets), list(data.labels))
+        last = None
+        if self.warm_start and hasattr(self, "students_"):
+            check_same_students(given.labelled, list(self.students_))
+            # Its rows are others, by which the new ones are scaled and weighed.
+            last = self._last_fit()._replace(scaling=None, sizes={})
+        params = self.get_params(deep=False)
+        with self._kept_fit(params, given, targets, last) as kept:
+            result = run_fit(params, given, last, kept)
+        self._set_fitted(X, given, targets, result)
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one epoch on further rows of datasets that are known.
+
+        The experts stay as they are, and so do the datasets, the classes and the
+        scaling of the embeddings; the sizes of the datasets in Eq. (2) are those of all
+        rows so far. The alternating schedule has an epoch for the teachers and one for
+        the students. Nothing is held out, and no checkpoint written. The first call
+        fits the experts, on the rows that it is given.
+
+        Parameters
+        ----------
+        X : mapping, MultiDataset, DataFrame or array-like
+            Rows of some of the datasets.
+        y : mapping, MultiTarget or array-like of shape (n_samples,)
+            Labels, as in `fit`; a dataset without any serves the distillation.
+        classes : mapping of str to array-like, or array-like, optional
+            All labels that are to come, which the first call must have seen then.
+        sample_weight : mapping or array-like of shape (n_samples,), optional
+            As in `fit`.
+
+        Returns
+        -------
+        self : JEDIClassifier
+
+        Raises
+        ------
+        ValueError
+            If a dataset or a label is not known, or anything that `fit` raises for.
+        """
+        self._check_parameters()
+        data, targets = self._read(X, y, sample_weight)
+        params = one_epoch(self.get_params(deep=False))
+        if not hasattr(self, "students_"):
+            check_trainable(y, data.labels)
+            check_sources(self.distill_from, list(data.datasets))
+            check_classes(classes, targets, targets.classes)
+            given = Given(data, None, list(data.datasets), list(data.labels))
+            result = run_fit(params, given, None, KeptFit(None))
+            self._set_fitted(X, given, targets, result)
+            return self
+        check_further(X, data.datasets, self.datasets_)
+        check_sources(self.distill_from, self.datasets_)
+        known = {name: student.classes_ for name, student in self.students_.items()}
+        check_classes(classes, targets, known)
+        if is_row_wise(X):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        given = Given(data, None, self.datasets_, list(self.students_))
+        last = self._last_fit()
+        result = run_fit(params, given, last, KeptFit(None))
+        history = pd.concat([self.history_, result.trained.history])
+        self._set_models(result)
+        self._set_history(history)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -657,12 +715,6 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
             return "dataset"
         return str(name)
 
-    def _embed(
-        self, experts: Sequence[Expert], datasets: MultiDataset
-    ) -> dict[str, list[Embedding]]:
-        store = as_store(self.memory)
-        return embed_datasets(experts, datasets, store, self.n_jobs, self.verbose)
-
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""
         params = self.get_params(deep=False)
@@ -671,94 +723,97 @@ class JEDIClassifier(ClassifierMixin, _BaseComposition):
         losses_of(params)
         as_store(self.memory)
 
-    def _fit_encoders(
-        self, data: TrainingData, seed: int
-    ) -> tuple[list[Expert], dict[str, list[Embedding]]]:
-        """Return experts with fitted encoders and what they make of all rows."""
-        if self._goes_on():
-            experts = self._last_experts(data.labels)
-            return experts, self._embed(experts, data.datasets)
-        reserved = list(self.get_params(deep=False))
-        experts = read_experts(self.experts, list(data.labels), reserved)
-        experts = seed_experts(experts, seed)
-        experts = fit_encoders(experts, data.datasets, data.labels, self.n_jobs)
-        return experts, self._embed(experts, data.datasets)
+    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[TrainingData, Targets]:
+        name = self._name_of_array()
+        return read_training_data(X, y, name, sample_weight, self.class_weight)
 
-    def _train(
+    def __sklearn_clone__(self) -> Self:
+        copy = super().__sklearn_clone__()
+        # A clone's fit is one of many, each of which has its own checkpoint.
+        copy._is_clone = True
+        return copy
+
+    @contextmanager
+    def _kept_fit(
         self,
-        experts: Sequence[Expert],
-        embeddings: dict[str, list[Embedding]],
-        data: TrainingData,
-        held_out: TrainingData | None,
-        seed: int,
-    ) -> Trained:
-        from . import training
+        params: dict[str, Any],
+        given: Given,
+        targets: Targets,
+        last: LastFit | None,
+    ) -> Iterator[KeptFit]:
+        """Open the checkpoint, if there is to be one."""
+        if self.checkpoint is None:
+            yield KeptFit(None)
+            return
+        _check_one_process()
+        traits = traits_of(params, given, targets, last)
+        is_one_of_many = self.warm_start or getattr(self, "_is_clone", False)
+        with keep_fit(self.checkpoint, traits, is_one_of_many=is_one_of_many) as kept:
+            yield kept
 
-        params = self.get_params(deep=False)
-        names = list(data.datasets)
-        rows = training_rows(experts, embeddings, data, names)
-        tasks = tasks_of(experts, list(data.labels), names)
-        validation = None
-        if held_out is not None:
-            seen = self._embed(experts, held_out.datasets)
-            held_out, seen = without_missing(held_out, seen)
-            validation = validation_of(
-                experts, seen, held_out, names, list(data.labels), rows.widths
-            )
-        if self._goes_on():
-            start = training.Weights(**self._weights)
-        else:
-            start = first_weights(params, experts, tasks, rows.widths)
-        return training.train(
-            rows,
-            tasks,
-            start,
-            objective_of(params, names, rows.sizes),
-            optimisation_of(params, seed),
-            validation=validation,
-            callbacks=self.callbacks or (),
-            verbose=self.verbose,
+    def _last_fit(self) -> LastFit:
+        """Return what there is to go on from; an older version left less."""
+        return LastFit(
+            self._experts,
+            self._weights,
+            self._wired,
+            getattr(self, "_scaling", None),
+            getattr(self, "_sizes", {}),
         )
 
-    def _last_experts(self, labels: dict[str, Labels]) -> list[Expert]:
-        if self.teacher_input != self._wired:
-            raise ValueError(
-                f"With warm_start=True teacher_input must be that of the last fit, "
-                f"{self._wired!r}, got {self.teacher_input!r}."
-            )
-        if list(labels) != list(self.students_):
-            raise ValueError(
-                f"With warm_start=True y must label the datasets of the last fit, "
-                f"{list(self.students_)}, got {list(labels)}."
-            )
-        for expert in self._experts:
-            if expert.name in labels:
-                check_labels_known(expert.name, expert.head, labels[expert.name])
-        return self._experts
-
-    def _goes_on(self) -> bool:
-        return self.warm_start and hasattr(self, "students_")
-
     def _set_fitted(
-        self, targets: Targets, experts: Sequence[Expert], trained: Trained
+        self, X: Any, given: Given, targets: Targets, result: FitResult
     ) -> None:
         """Set all fitted attributes; nothing here can fail halfway."""
-        students = [e for e in experts if e.name in targets.labels]
-        reported = {e.name: targets.reported(e.name, e.head.classes_) for e in students}
+        heads = {e.name: e.head for e in result.experts}
+        reported = {
+            name: targets.reported(name, heads[name].classes_)
+            for name in given.labelled
+        }
         self.classes_ = np.unique(np.concatenate(list(reported.values())))
         self._columns = {
             name: np.searchsorted(self.classes_, labels)
             for name, labels in reported.items()
         }
-        self._experts = list(experts)
-        self._weights: dict[str, Any] = trained.weights._asdict()
-        self._wired = self.teacher_input
-        self.experts_ = {e.name: e.estimator for e in experts}
         self.kept_experts_ = [
-            e.name
-            for e, no_better in zip(students, trained.no_better, strict=True)
+            name
+            for name, no_better in zip(
+                given.labelled, result.trained.no_better, strict=True
+            )
             if self.keep_expert and no_better
         ]
+        self._set_models(result)
+        self.datasets_ = given.datasets
+        self._set_history(result.trained.history)
+        seen = X if is_row_wise(X) else given.data.datasets
+        validate_data(self, seen, skip_check_array=True)
+
+    def _set_history(self, history: pd.DataFrame) -> None:
+        epochs = pd.RangeIndex(1, len(history) + 1, name="epoch")
+        self.history_ = history.set_index(epochs)
+        self.n_iter_ = len(history)
+
+    def _set_models(self, result: FitResult) -> None:
+        """Set what a further fit changes, and warn where it ended before its time."""
+        trained = result.trained
+        self._experts = list(result.experts)
+        self._weights: dict[str, Any] = trained.weights._asdict()
+        self._wired = self.teacher_input
+        self._scaling = tuple(trained.scaling)
+        self._sizes = result.sizes
+        self.experts_ = {e.name: e.estimator for e in result.experts}
         self.students_, self.teachers_ = distilled_classifiers(
-            experts, trained, list(reported), self.kept_experts_
+            result.experts, trained, list(self._columns), self.kept_experts_
+        )
+        if trained.problem is not None:
+            warnings.warn(trained.problem, stacklevel=4)
+
+
+def _check_one_process() -> None:
+    from . import training
+
+    if training.n_processes() > 1:
+        raise ValueError(
+            f"checkpoint cannot be used by the {training.n_processes()} processes that "
+            "torch.distributed has started; set checkpoint=None."
         )

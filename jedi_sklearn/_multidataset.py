@@ -354,6 +354,7 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
         return X
     if isinstance(X, pd.DataFrame):
         _check_columns(X)
+        _check_levels(X)
     if has_dataset_level(X):
         datasets = _from_dataframe(X)
     elif isinstance(X, Mapping):
@@ -405,6 +406,30 @@ def check_has_student(name: str, students: Sequence[str]) -> None:
         raise ValueError(
             f"Dataset {name!r} has no student; there are students for {list(students)}."
         )
+
+
+def check_same_students(labelled: Sequence[str], students: Sequence[str]) -> None:
+    """Raise ValueError where a fit that goes on has other students."""
+    if list(labelled) != list(students):
+        raise ValueError(
+            f"With warm_start=True y must label the datasets of the last fit, "
+            f"{list(students)}, got {list(labelled)}."
+        )
+
+
+def check_further(X: Any, datasets: MultiDataset, known: Sequence[str]) -> None:
+    """Raise ValueError where further rows are not of datasets that are known."""
+    if len(known) > 1 and not isinstance(X, Mapping) and not has_dataset_level(X):
+        raise ValueError(
+            f"X does not say whose rows these are; the datasets of fit are "
+            f"{list(known)}. Give a mapping such as {{{known[0]!r}: X}}."
+        )
+    for name in datasets:
+        if name not in known:
+            raise ValueError(
+                f"Dataset {name!r} was not in fit, which had {list(known)}; only "
+                "further rows of these can be learnt."
+            )
 
 
 def has_dataset_level(X: Any) -> bool:
@@ -479,9 +504,25 @@ def _check_columns(X: pd.DataFrame) -> None:
         )
 
 
+def _check_levels(X: pd.DataFrame) -> None:
+    # What pd.concat makes of a dict of DataFrames, unless it is told the names.
+    levels = list(X.index.names)
+    if X.index.nlevels > 1 and levels.count("dataset") != 1:
+        raise ValueError(
+            f"The index of X has the levels {levels}; one of them, and only one, must "
+            "be named 'dataset', as in X.rename_axis(index=['dataset', 'row']). For "
+            "one dataset, X.reset_index(drop=True) leaves the index out."
+        )
+
+
 def _n_rows(name: str, values: Any) -> int:
-    indexable = hasattr(values, "shape") or isinstance(values, list | tuple)
-    if not indexable or getattr(values, "shape", (0,)) == ():
+    shape = getattr(values, "shape", ())
+    is_sequence = isinstance(values, list | tuple)
+    if not is_sequence and (
+        not isinstance(shape, tuple)
+        or not shape
+        or isinstance(values, Mapping | memoryview)
+    ):
         raise TypeError(
             f"Dataset {name!r} must be indexable by row (an array, a DataFrame, a "
             f"sparse matrix or a list), got {type(values)}."
@@ -494,6 +535,11 @@ def _n_rows(name: str, values: Any) -> int:
     n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
     if n_rows == 0:
         raise ValueError(f"Dataset {name!r} has no rows; at least one is needed.")
+    if _row_size(values) == 0:
+        raise ValueError(
+            f"Dataset {name!r} has 0 feature(s) (shape={values.shape}); a row has at "
+            "least one value."
+        )
     return int(n_rows)
 
 

@@ -15,6 +15,7 @@ from ._multidataset import (
     MultiDataset,
     MultiTarget,
     check_has_labels,
+    check_has_student,
     check_n_rows,
     check_names,
     is_row_wise,
@@ -39,6 +40,11 @@ class Targets(NamedTuple):
     def reported(self, dataset: str, classes: npt.NDArray) -> npt.NDArray:
         """Return what classes are called in one array with other datasets'."""
         return composite_classes(dataset, classes) if self.composite else classes
+
+    @property
+    def classes(self) -> dict[str, npt.NDArray]:
+        """The labels of each dataset that has any."""
+        return {name: labels.classes for name, labels in self.labels.items()}
 
 
 def read_targets(y: Any, datasets: MultiDataset) -> Targets:
@@ -93,6 +99,43 @@ def check_trainable(y: Any, labels: dict[str, Labels]) -> None:
                 f"Dataset {name!r} has only one class, {label!r}; a classifier needs "
                 "two or more (-1, None and NaN mark unlabelled rows)."
             )
+
+
+def check_classes(
+    announced: Any, targets: Targets, known: Mapping[str, npt.NDArray]
+) -> None:
+    """Raise ValueError where labels, or those that are to come, are not known.
+
+    Parameters
+    ----------
+    announced : mapping of str to array-like, array-like or None
+        Labels that are to come, of each dataset or as they are reported.
+    targets : Targets
+    known : mapping of str to ndarray
+        The labels that the student of each dataset knows.
+    """
+    for name, labels in targets.labels.items():
+        check_has_student(name, list(known))
+        _check_known(name, labels.classes, known[name])
+    if isinstance(announced, Mapping):
+        for name, labels in announced.items():
+            check_has_student(name, list(known))
+            _check_known(name, np.asarray(labels), known[name])
+    elif announced is not None:
+        reported = [targets.reported(name, labels) for name, labels in known.items()]
+        _check_known(
+            " and ".join(known), np.asarray(announced), np.concatenate(reported)
+        )
+
+
+def _check_known(dataset: str, labels: npt.NDArray, known: npt.NDArray) -> None:
+    unknown = Labels(labels, np.arange(len(labels))).codes_in(known) == -2
+    if unknown.any():
+        raise ValueError(
+            f"Dataset {dataset!r} has the label {labels[unknown].tolist()[0]!r}, which "
+            f"its student does not know; that knows {known.tolist()}. The first fit "
+            "must have seen all labels."
+        )
 
 
 def _check_alignment(y: Mapping[str, Any], datasets: MultiDataset) -> None:

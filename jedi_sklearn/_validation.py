@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -126,6 +127,14 @@ _ACCEPTED = {
     "n_iter_no_change": integer(1),
     "keep_expert": one_of(True, False),
     "validation_fraction": number(0, 1, open_low=True),
+    "checkpoint": Accepted(
+        lambda v: v is None or (isinstance(v, str | os.PathLike) and str(v) != ""),
+        "paths of directories, and None",
+    ),
+    "checkpoint_epochs": Accepted(
+        lambda v: v is None or integer(1).holds(v), "integers of 1 or more, and None"
+    ),
+    "checkpoint_minutes": number(0),
     "n_jobs": Accepted(
         lambda v: v is None or (integer(-(2**31)).holds(v) and v != 0),
         "integers but 0, and None",

@@ -5,7 +5,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._identity import UnidentifiedError, fingerprint, fingerprint_if_any
+from ._identity import (
+    UnidentifiedError,
+    fingerprint,
+    fingerprint_if_any,
+    sample_ids,
+)
 from ._manifests import DamagedError
 from ._memory import as_store
 from ._rows import StoredRows
@@ -23,4 +28,5 @@ __all__ = [
     "as_store",
     "fingerprint",
     "fingerprint_if_any",
+    "sample_ids",
 ]

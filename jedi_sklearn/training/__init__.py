@@ -9,21 +9,24 @@ from .losses import (
     distillation_weights,
 )
 from .networks import Task, Weights, Wiring, first_teachers, on_embeddings
+from .phases import Optimisation
+from .processes import n_processes
+from .saving import Saving
+from .scaling import Scaling
 from .schedules import alternating, joint
 from .scoring import Validation
-from .train import (
-    Optimisation,
-    Trained,
-    train,
-)
+from .train import Trained, Watchers, train
 
 __all__ = [
     "Objective",
     "Optimisation",
+    "Saving",
+    "Scaling",
     "Task",
     "Trained",
     "TrainingRows",
     "Validation",
+    "Watchers",
     "Weights",
     "Wiring",
     "alternating",
@@ -33,6 +36,7 @@ __all__ = [
     "distillation_weights",
     "first_teachers",
     "joint",
+    "n_processes",
     "on_embeddings",
     "stack_rows",
     "train",

@@ -8,6 +8,7 @@ labelled ones among them) is a slice.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,8 @@ class Epoch(NamedTuple):
         Sum of the weights of the rows.
     label_weights : list of float
         For each dataset the sum of those of its labelled rows.
+    drawn_from : Tensor
+        State of the generator before the epoch was drawn.
     """
 
     chosen: list[Tensor]
@@ -95,6 +98,25 @@ class Epoch(NamedTuple):
     n_rows: int
     weight: float
     label_weights: list[float]
+    drawn_from: Tensor
+
+
+class Position(NamedTuple):
+    """A place in an epoch.
+
+    Attributes
+    ----------
+    shuffles : Tensor
+        State of the generator from which the epoch is drawn.
+    n_done : int
+        Number of batches before it.
+    sums : Tensor
+        What a net has summed up over their rows.
+    """
+
+    shuffles: Tensor
+    n_done: int
+    sums: Tensor
 
 
 class Batches:
@@ -147,12 +169,12 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         return self.batches(self.epoch())
 
-    def batches(self, epoch: Epoch) -> Iterator[Batch]:
-        """Yield the batches of an epoch."""
+    def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, or those from a number on."""
         n, here = n_processes(), rank()
         following = [*epoch.chosen[1:], None]
-        for chosen, after, borders in zip(
-            epoch.chosen, following, epoch.borders, strict=True
+        for chosen, after, borders in islice(
+            zip(epoch.chosen, following, epoch.borders, strict=True), first, None
         ):
             # One batch ahead, so that it can be read while this one is trained on.
             if after is not None:
@@ -216,6 +238,7 @@ class Batches:
 
     def epoch(self) -> Epoch:
         """Shuffle the rows, and deal them out to batches."""
+        drawn_from = self.generator.get_state()
         # By NumPy, of which a call takes a third of the time where there are few rows.
         rows = [
             start + self._in_turn(n_rows, n_drawn)
@@ -240,6 +263,7 @@ class Batches:
             len(in_order),
             float(weights[in_order].sum(dtype=np.float64)),
             [float(label_weights[own].sum(dtype=np.float64)) for own in rows[::2]],
+            drawn_from,
         )
 
     def _in_turn(self, n_rows: int, n_drawn: int) -> npt.NDArray[np.int64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dis
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,13 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor
 
-from .batches import Batch, Batches, Epoch, Scores
+from .batches import Batch, Batches, Epoch, Position, Scores
 from .history import TERMS
 from .losses import joint_loss
 from .matrix import to_device
 from .processes import add_up, n_processes
 from .replay import ReplayedStep
+from .saving import SaveTraining
 
 
 class JointNet(NeuralNet):
@@ -56,6 +58,7 @@ class JointNet(NeuralNet):
         self.sums_ = torch.zeros(shape, device=self.device, dtype=torch.float64)
         self.replayed_: dict[bool, ReplayedStep] = {}
         self.prepared_: tuple[Epoch, Tensor, Tensor] | None = None
+        self.position_: Position | None = None
         return self
 
     def get_default_callbacks(self) -> list[tuple[str, Any]]:
@@ -70,9 +73,12 @@ class JointNet(NeuralNet):
     def fit_loop(self, X: Batches, y: None = None, **kwargs: Any) -> JointNet:
         # What ends a training before its time does it by a KeyboardInterrupt, which
         # skorch swallows a level above.
-        self.was_ended_ = True
+        self.was_ended_, self.was_interrupted_ = True, False
         try:
-            super().fit_loop(X, y, **kwargs)
+            super().fit_loop(X, y, self.max_epochs - len(self.history), **kwargs)
+        except KeyboardInterrupt as interrupt:
+            self.was_interrupted_ = not _is_meant(interrupt)
+            raise
         finally:
             self.replayed_.clear()  # which hold this net, and it the features
             self.prepared_ = None
@@ -112,13 +118,36 @@ class JointNet(NeuralNet):
             epoch = self._replay_epoch(iterator)
         else:
             epoch = iterator.epoch()
-            for batch in iterator.batches(epoch):
+            for batch in self._batches_left(iterator, epoch):
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
                 self.sums_ += step["terms"]
                 self.notify("on_batch_end", batch=batch, training=training, **step)
             add_up([self.sums_])
         self._record(self.sums_.cpu(), epoch)
+
+    def _batches_left(self, batches: Batches, epoch: Epoch) -> Iterator[Batch]:
+        """Yield the batches of an epoch, those left out that are done already.
+
+        Meanwhile `position_` says which is done when the one that was yielded is.
+        """
+        n_done = 0
+        if self.position_ is not None:
+            n_done = self.position_.n_done
+            self.sums_.copy_(self.position_.sums)
+        for batch in batches.batches(epoch, n_done):
+            n_done += 1
+            self.position_ = Position(epoch.drawn_from, n_done, self.sums_)
+            yield batch
+        self.position_ = None
+
+    def between_epochs(self, batches: Batches) -> Position:
+        """Return where the next epoch begins."""
+        if self.prepared_ is None:
+            shuffles = batches.generator.get_state()
+        else:
+            shuffles = self.prepared_[0].drawn_from
+        return Position(shuffles, 0, torch.zeros_like(self.sums_))
 
     def _can_replay(self, batches: Batches) -> bool:
         """Say whether steps can be recorded.
@@ -178,7 +207,20 @@ class JointNet(NeuralNet):
         self.history.record("terms", (terms / sizes).tolist())
 
 
+def _is_meant(interrupt: KeyboardInterrupt) -> bool:
+    """Say whether a statement of a program raised it, not a signal."""
+    last = interrupt.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return False
+    operation = last.tb_frame.f_code.co_code[last.tb_lasti]
+    return operation == dis.opmap["RAISE_VARARGS"]
+
+
 def _looks_at_steps(callback: Callback) -> bool:
+    if isinstance(callback, SaveTraining):
+        return False  # between epochs will do
     if isinstance(callback, LRScheduler):
         return callback.step_every == "batch"
     names = ("on_batch_begin", "on_batch_end", "on_grad_computed")

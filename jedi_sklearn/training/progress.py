@@ -16,17 +16,21 @@ class ProgressLine(Callback):
     ----------
     n_epochs : int
         Of the whole training, which may have several phases.
+    n_before : int
+        Those of them that were done before.
     """
 
-    def __init__(self, n_epochs: int) -> None:
+    def __init__(self, n_epochs: int, n_before: int = 0) -> None:
         self.n_epochs = n_epochs
+        self.n_before = n_before
         self.start = time.monotonic()
-        self.n_done = 0
+        self.n_done = n_before
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
         self.n_done += 1
         n_left = self.n_epochs - self.n_done
-        left = (time.monotonic() - self.start) * n_left / self.n_done
+        seconds = time.monotonic() - self.start
+        left = seconds * n_left / (self.n_done - self.n_before)
         loss = net.history[-1, "train_loss"]
         line = f"epoch {self.n_done}/{self.n_epochs}  loss {loss:.4f}"
         # Padded: a line that is shorter than the last must cover all of it.

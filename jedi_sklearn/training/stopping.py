@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from skorch.callbacks import Callback
 
+from .divergence import copy_of_weights
 from .scoring import ScoreRows
 
 
@@ -50,10 +51,7 @@ class KeepBest(Callback):
 
     def _keep(self, net: Any, score: float) -> None:
         self.best_score_ = score
-        self.best_ = {
-            name: weights.detach().clone()
-            for name, weights in net.module_.state_dict().items()
-        }
+        self.best_ = copy_of_weights(net)
 
 
 def _mean(accuracies: list[float]) -> float:

@@ -1,0 +1,188 @@
+"""What is kept of one fit while it runs and when it has ended, in a directory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ._files import alone, explained, write_whole
+
+# Directories of a higher number were written by a newer version of this package.
+FORMAT = 1
+MANIFEST = "fit.json"
+DIGEST_BYTES = 16
+
+_logger = logging.getLogger("jedi_sklearn")
+
+
+class Trait(NamedTuple):
+    """Something on which a fit depends.
+
+    Attributes
+    ----------
+    digest : str
+        Differs where it differs.
+    shown : str
+        The value for messages, "" where it is too long to be read.
+    """
+
+    digest: str
+    shown: str = ""
+
+
+Traits = Mapping[str, Trait]
+
+
+class KeptFit:
+    """Named objects of a fit, each in a file that is there whole or not at all.
+
+    They are pickles, as those of :class:`joblib.Memory` are: only who may write to the
+    directory may say what they hold.
+
+    Parameters
+    ----------
+    directory : Path or None
+        None keeps nothing.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.directory = directory
+
+    def read(self, name: str) -> Any:
+        """Return an object, None where it was not written.
+
+        Raises
+        ------
+        ValueError
+            If its file has changed since it was written.
+        """
+        if self.directory is None or not self._path(name).exists():
+            return None
+        data = self._path(name).read_bytes()
+        digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+        if digest != _digest(content):
+            raise ValueError(
+                f"{self._path(name)} has changed since it was written. Remove the "
+                "directory to fit anew."
+            )
+        return pickle.loads(content)  # nosec B301 - the user named the directory
+
+    def write(self, name: str, content: Any) -> None:
+        """Write an object in place of the one of this name."""
+        if self.directory is not None:
+            pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+            write_whole(self._path(name), [_digest(pickled), pickled])
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        if self.directory is not None:
+            self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        assert self.directory is not None
+        return self.directory / f"{name}.pickle"
+
+
+@contextmanager
+def keep_fit(
+    checkpoint: Any, traits: Traits, *, is_one_of_many: bool
+) -> Iterator[KeptFit]:
+    """Open what is kept of a fit, which no other process may do meanwhile.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+    traits : mapping of str to Trait
+        All on which the fit depends.
+    is_one_of_many : bool
+        Whether the directory is for several fits, each of which has one of its own in
+        it; else for this alone.
+
+    Raises
+    ------
+    ValueError
+        If what is there is of another fit, or of a newer version of the package.
+    """
+    directory = Path(checkpoint)
+    if is_one_of_many:
+        directory /= _key(traits)
+    with explained(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = directory / "fit.lock"
+    with alone(lock, wait=False) as is_free:
+        if is_free:
+            yield _opened(directory, traits)
+            return
+    _logger.info("Waiting for another process that fits the same in %s.", directory)
+    with alone(lock):
+        yield _opened(directory, traits)
+
+
+def _opened(directory: Path, traits: Traits) -> KeptFit:
+    """Return what is kept of a fit, after a look at whether it is of this one."""
+    path = directory / MANIFEST
+    if path.exists():
+        _check_same(directory, _read_manifest(path), traits)
+    else:
+        manifest = {"format": FORMAT, "traits": traits}
+        write_whole(path, [json.dumps(manifest, indent=1).encode()])
+    return KeptFit(directory)
+
+
+def _read_manifest(path: Path) -> dict[str, Trait]:
+    try:
+        content = json.loads(path.read_bytes())
+        number = int(content["format"])
+        traits = {
+            str(name): Trait(*map(str, t)) for name, t in content["traits"].items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no description of a fit ({error}). Remove the directory to fit "
+            "anew, or name another as checkpoint."
+        ) from error
+    if number > FORMAT:
+        raise ValueError(
+            f"{path} has format {number}; this version of jedi_sklearn reads formats "
+            f"up to {FORMAT}. Install a newer one, or name another directory as "
+            "checkpoint."
+        )
+    return traits
+
+
+def _check_same(directory: Path, there: Traits, here: Traits) -> None:
+    differences = [
+        _difference(name, there.get(name), here.get(name))
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"checkpoint='{directory}' holds a fit that is another one: "
+            f"{'; '.join(differences)}. Give what that fit was given to go on with it, "
+            "name another directory, or remove this one."
+        )
+
+
+def _difference(name: str, there: Trait | None, here: Trait | None) -> str:
+    if there is None or here is None:
+        return f"{name} only {'here' if there is None else 'there'}"
+    if there.shown or here.shown:
+        return f"{name}={there.shown} there, {here.shown} here"
+    return f"other {name}"
+
+
+def _key(traits: Traits) -> str:
+    """Return the name of the directory of a fit among others."""
+    content = "".join(f"{name}\0{traits[name].digest}\0" for name in sorted(traits))
+    return blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,286 @@
+"""A fit, from what was given to fitted experts and trained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._checkpoint import KeptFit
+from ._embed import check_width
+from ._embedding import embed_datasets
+from ._expert import Expert, is_frozen
+from ._experts import (
+    check_labels_known,
+    fit_encoders,
+    fit_heads,
+    read_experts,
+    seed_experts,
+)
+from ._joint import (
+    first_weights,
+    objective_of,
+    optimisation_of,
+    tasks_of,
+    training_rows,
+    validation_of,
+    warn_of_frozen_heads,
+    without_missing,
+)
+from ._training_data import TrainingData, hold_out
+from ._validation import draw_seeds
+from .embeddings import Embedding, as_store
+
+if TYPE_CHECKING:
+    from .training import Trained, TrainingRows, Watchers
+
+Params = Mapping[str, Any]
+Embeddings = dict[str, list[Embedding]]
+
+
+class Given(NamedTuple):
+    """What there is to fit on.
+
+    Attributes
+    ----------
+    data : TrainingData
+    held_out : TrainingData or None
+        The validation rows, where some were given.
+    datasets : list of str
+        All that have a place in the training, with rows in `data` or without.
+    labelled : list of str
+        Those of them that have a student.
+    """
+
+    data: TrainingData
+    held_out: TrainingData | None
+    datasets: list[str]
+    labelled: list[str]
+
+
+class LastFit(NamedTuple):
+    """What another fit left, to go on from.
+
+    Attributes
+    ----------
+    experts : list of Expert
+    weights : dict of str to list
+        Of `training.Weights`.
+    teacher_input : str
+    scaling : sequence of ndarray or None
+        Of `training.Scaling`; None has one made of the rows.
+    sizes : mapping of str to float
+        The sizes of datasets in Eq. (2) to which those of the rows are added.
+    """
+
+    experts: list[Expert]
+    weights: Mapping[str, Any]
+    teacher_input: str
+    scaling: Sequence[Any] | None
+    sizes: Mapping[str, float]
+
+
+class FitResult(NamedTuple):
+    """What a fit finds.
+
+    Attributes
+    ----------
+    experts : list of Expert
+        Fitted.
+    trained : Trained
+    sizes : dict of str to float
+        Of the datasets, as in Eq. (2).
+    """
+
+    experts: list[Expert]
+    trained: Trained
+    sizes: dict[str, float]
+
+
+def run_fit(
+    params: Params, given: Given, last: LastFit | None, kept: KeptFit
+) -> FitResult:
+    """Fit the experts that are not frozen, then train students and teachers.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        Of `JEDIClassifier`.
+    given : Given
+    last : LastFit or None
+    kept : KeptFit
+        What was found before is taken from there, and what is found is kept.
+    """
+    seed, experts_seed = _seeds(params["random_state"], kept)
+    if last is None:
+        experts = read_experts(params["experts"], given.labelled, list(params))
+        experts = seed_experts(experts, experts_seed)
+    else:
+        experts = _last_experts(params, given, last)
+    finished: FitResult | None = kept.read("result")
+    if finished is not None:
+        return finished._replace(experts=_with_frozen(finished.experts, experts))
+    if given.held_out is None and (params["early_stopping"] or params["keep_expert"]):
+        warn_of_frozen_heads(experts, given.labelled)
+        data, held_out = hold_out(given.data, params["validation_fraction"], seed)
+        given = given._replace(data=data, held_out=held_out)
+    if last is None:
+        experts, data, embeddings = _fit_experts(params, experts, given.data, kept)
+    else:
+        data, embeddings = _embedded(params, experts, given.data)
+        _check_widths(experts, embeddings, last)
+    rows = training_rows(experts, embeddings, data, given.datasets)
+    result = _train(params, given, experts, rows, last, seed, kept)
+    if result.trained.problem is None:
+        kept.write("result", result._replace(experts=_without_frozen(experts)))
+        kept.remove("training")
+        kept.remove("experts")
+    return result
+
+
+def one_epoch(params: Params) -> dict[str, Any]:
+    """Return the parameters of a fit of one epoch for students and for teachers."""
+    n_phases = 1 if params["schedule"] == "joint" else 2
+    return {
+        **params,
+        "max_epochs": n_phases,
+        "n_rounds": 1,
+        "restart_rounds": False,
+        "warmup_epochs": 0,
+        "early_stopping": False,
+        "keep_expert": False,
+    }
+
+
+def _seeds(random_state: Any, kept: KeptFit) -> tuple[int, int]:
+    """Return the seeds of the training and of the experts."""
+    # Drawn in any case, as a RandomState is another one afterwards.
+    drawn = draw_seeds(random_state)
+    before: tuple[int, int] | None = kept.read("seeds")
+    if before is None:
+        kept.write("seeds", drawn)
+    return before or drawn
+
+
+def _last_experts(params: Params, given: Given, last: LastFit) -> list[Expert]:
+    """Return the experts of the last fit, where it can be gone on from."""
+    if params["teacher_input"] != last.teacher_input:
+        raise ValueError(
+            f"To go on from the last fit teacher_input must be that of it, "
+            f"{last.teacher_input!r}, got {params['teacher_input']!r}."
+        )
+    for expert in last.experts:
+        if expert.name in given.data.labels:
+            labels = given.data.labels[expert.name]
+            check_labels_known(expert.name, expert.head, labels)
+    return last.experts
+
+
+def _fit_experts(
+    params: Params, experts: Sequence[Expert], data: TrainingData, kept: KeptFit
+) -> tuple[list[Expert], TrainingData, Embeddings]:
+    """Return fitted experts, the rows that they can embed and their embeddings."""
+    before: list[Expert] | None = kept.read("experts")
+    if before is None:
+        fitted = fit_encoders(experts, data.datasets, data.labels, params["n_jobs"])
+    else:
+        fitted = _with_frozen(before, experts)
+    data, embeddings = _embedded(params, fitted, data)
+    if before is None:
+        fitted = fit_heads(fitted, embeddings, data.labels, data.weights)
+        kept.write("experts", _without_frozen(fitted))
+    return fitted, data, embeddings
+
+
+def _without_frozen(experts: Sequence[Expert]) -> list[Expert]:
+    """Leave out the encoders that are as they were given, which may be large."""
+    return [e._replace(encoder=None) if is_frozen(e.encoder) else e for e in experts]
+
+
+def _with_frozen(kept: Sequence[Expert], given: Sequence[Expert]) -> list[Expert]:
+    return [
+        k._replace(encoder=g.encoder) if k.encoder is None else k
+        for k, g in zip(kept, given, strict=True)
+    ]
+
+
+def _embedded(
+    params: Params, experts: Sequence[Expert], data: TrainingData
+) -> tuple[TrainingData, Embeddings]:
+    """Return the rows that all experts can embed, and their embeddings."""
+    store = as_store(params["memory"])
+    embeddings = embed_datasets(
+        experts, data.datasets, store, params["n_jobs"], params["verbose"]
+    )
+    return without_missing(data, embeddings)
+
+
+def _check_widths(
+    experts: Sequence[Expert], embeddings: Embeddings, last: LastFit
+) -> None:
+    """Raise ValueError where an expert embeds new rows in another width."""
+    some = next(iter(embeddings.values()))
+    adjustments = last.weights["adjustments"]
+    for expert, embedding, adjustment in zip(experts, some, adjustments, strict=True):
+        check_width(expert.name, embedding.shape[1], len(adjustment.up.intercept))
+
+
+def _train(
+    params: Params,
+    given: Given,
+    experts: list[Expert],
+    rows: TrainingRows,
+    last: LastFit | None,
+    seed: int,
+    kept: KeptFit,
+) -> FitResult:
+    from . import training
+
+    tasks = tasks_of(experts, given.labelled, given.datasets)
+    sizes = dict(zip(given.datasets, rows.sizes, strict=True))
+    scaling = None
+    if last is None:
+        start = first_weights(params, experts, tasks, rows.widths)
+    else:
+        start = training.Weights(**last.weights)
+        sizes = {name: n + last.sizes.get(name, 0.0) for name, n in sizes.items()}
+        if last.scaling is not None:
+            scaling = training.Scaling(*last.scaling)
+    trained = training.train(
+        rows,
+        tasks,
+        start,
+        objective_of(params, given.datasets, list(sizes.values())),
+        optimisation_of(params, seed),
+        scaling=scaling,
+        watchers=_watchers(params, given, experts, rows.widths, kept),
+    )
+    return FitResult(experts, trained, sizes)
+
+
+def _watchers(
+    params: Params,
+    given: Given,
+    experts: list[Expert],
+    widths: Sequence[int],
+    kept: KeptFit,
+) -> Watchers:
+    from . import training
+
+    validation = None
+    if given.held_out is not None:
+        data, seen = _embedded(params, experts, given.held_out)
+        validation = validation_of(
+            experts, seen, data, given.datasets, given.labelled, widths
+        )
+    saving = None
+    if kept.directory is not None:
+        saving = training.Saving(
+            partial(kept.write, "training"),
+            kept.read("training"),
+            params["checkpoint_epochs"],
+            params["checkpoint_minutes"],
+        )
+    return training.Watchers(
+        validation, params["callbacks"] or (), saving, params["verbose"]
+    )

@@ -1,0 +1,122 @@
+"""On what a fit depends, for those that ask whether another was the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from ._checkpoint import Trait
+from ._device import available_device
+from ._expert import named_experts
+from ._fitting import Given, LastFit
+from ._multidataset import take_rows
+from ._targets import Targets
+from ._training_data import TrainingData
+from .embeddings import UnidentifiedError, fingerprint, sample_ids
+
+# Where something is kept or shown, or by how many workers, changes no result; the rest
+# has traits of its own.
+NO_TRAITS = {
+    "callbacks",
+    "checkpoint",
+    "checkpoint_epochs",
+    "checkpoint_minutes",
+    "device",
+    "experts",
+    "memory",
+    "n_jobs",
+    "verbose",
+    "warm_start",
+}
+SHOWN_LENGTH = 80
+
+
+def traits_of(
+    params: Mapping[str, Any], given: Given, targets: Targets, last: LastFit | None
+) -> dict[str, Trait]:
+    """Return all on which the result of a fit depends, by names for messages.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        Of `JEDIClassifier`.
+    given : Given
+    targets : Targets
+        The labels as they are reported.
+    last : LastFit or None
+        From which the fit goes on.
+
+    Raises
+    ------
+    ValueError
+        If something cannot be told apart from others of its kind.
+    """
+    traits = {
+        name: _of_value(name, value)
+        for name, value in params.items()
+        if name not in NO_TRAITS
+    }
+    traits["device"] = _of_value("device", available_device(params["device"]))
+    for number, callback in enumerate(params["callbacks"] or ()):
+        traits[f"callbacks[{number}]"] = _of(f"callbacks[{number}]", _known(callback))
+    for name, expert in named_experts(params["experts"] or ()):
+        traits[f"expert {name!r}"] = _of(f"expert {name!r}", expert)
+    traits |= _of_data(given.data, "")
+    for name, labels in targets.labels.items():
+        reported = targets.reported(name, labels.classes).tolist()
+        traits[f"labels of dataset {name!r}"] = _of("y", (reported, labels.codes))
+    if given.held_out is not None:
+        traits |= _of_data(given.held_out, "validation ")
+        for name, labels in given.held_out.labels.items():
+            known = (labels.classes.tolist(), labels.codes)
+            traits[f"validation labels of dataset {name!r}"] = _of("y_val", known)
+    if last is not None:
+        traits["fit that it goes on from"] = _of("experts", tuple(last))
+    return traits
+
+
+def _of_data(data: TrainingData, kind: str) -> dict[str, Trait]:
+    traits = {}
+    for table, rows in data.datasets.parts():
+        name = f"dataset {table.name!r}"
+        try:
+            ids = sample_ids(take_rows(table.values, rows))
+        except UnidentifiedError as error:
+            raise _unidentified(f"the {kind}rows of {name}", error) from error
+        traits[f"{kind}rows of {name}"] = _of("X", ids)
+        weights = tuple(data.weights[table.name])
+        traits[f"{kind}weights of {name}"] = _of("sample_weight", weights)
+    return traits
+
+
+def _of_value(name: str, value: Any) -> Trait:
+    """Return the trait of a parameter; 1 is 1.0."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number or isinstance(value, str | bool | None):
+        text = repr(float(value) if is_number else value)
+        return Trait(text, text)
+    shown = repr(value)
+    return _of(name, value)._replace(shown=shown if len(shown) < SHOWN_LENGTH else "")
+
+
+def _of(name: str, value: Any) -> Trait:
+    try:
+        return Trait(fingerprint(value))
+    except UnidentifiedError as error:
+        raise _unidentified(name, error) from error
+
+
+def _known(callback: Any) -> Any:
+    """Return what was said of a callback, which changes as it is used."""
+    named = callback[-1] if isinstance(callback, tuple) else callback
+    if isinstance(named, type) or not hasattr(named, "get_params"):
+        return named
+    return type(named), named.get_params()
+
+
+def _unidentified(what: str, error: UnidentifiedError) -> ValueError:
+    return ValueError(
+        f"With checkpoint a fit must be told apart from others, but {what} cannot be: "
+        f"{error}. Set checkpoint=None, or give what can be pickled."
+    )

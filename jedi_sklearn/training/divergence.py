@@ -1,0 +1,76 @@
+"""The end of a training that leaves the finite numbers, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from skorch.callbacks import Callback
+
+from .history import TERMS
+
+# The terms of the loss; what follows are counts.
+N_LOSSES = 3
+
+
+class StopDivergence(Callback):
+    """Ends a phase after an epoch with a loss or a weight that is not finite.
+
+    The weights are then those of the epoch before, as they are where a training is
+    interrupted in such an epoch.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The datasets of the students.
+    experts : sequence of int
+        The number of each student's expert.
+    """
+
+    def __init__(self, names: Sequence[str], experts: Sequence[int]) -> None:
+        self.names = names
+        self.experts = experts
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        self.found_ = ""
+        self.good_ = copy_of_weights(net)
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.found_ = self._loss(net) or self._weight(net)
+        if self.found_:
+            net.history.pop()
+            raise KeyboardInterrupt  # skorch's own way to end a training
+        self.good_ = copy_of_weights(net)
+
+    def on_train_end(self, net: Any, **_: Any) -> None:
+        if self._weight(net):
+            net.module_.load_state_dict(self.good_)
+
+    def _loss(self, net: Any) -> str:
+        """Say which loss is not finite; nothing where all are."""
+        found = (~net.sums_[:N_LOSSES].isfinite()).nonzero().tolist()
+        return f"the {TERMS[found[0][0]]} of {self._name(found[0][1])}" if found else ""
+
+    def _weight(self, net: Any) -> str:
+        """Say whose weights are not finite; nothing where all are."""
+        for place, weights in net.module_.named_parameters():
+            if not weights.isfinite().all():
+                what, number = place.removeprefix("first.").split(".")[:2]
+                if what == "adjustments" and int(number) not in self.experts:
+                    return f"the adjustment of expert number {number}"
+                if what == "adjustments":
+                    number = self.experts.index(int(number))
+                model = "teacher" if what == "teachers" else "student"
+                return f"the {model} of {self._name(int(number))}"
+        return ""
+
+    def _name(self, student: int) -> str:
+        return f"dataset {self.names[student]!r}"
+
+
+def copy_of_weights(net: Any) -> dict[str, Any]:
+    """Return all weights of a net's module, as they are now."""
+    return {
+        name: weights.detach().clone()
+        for name, weights in net.module_.state_dict().items()
+    }

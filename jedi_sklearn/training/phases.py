@@ -1,0 +1,282 @@
+"""A training phase after phase: who is trained, by what steps, and who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import LRScheduler
+
+from .._device import available_device
+from .batches import Batches
+from .divergence import StopDivergence
+from .dropout import Dropout
+from .layout import TrainingRows
+from .losses import Objective
+from .net import JointNet
+from .networks import JointNetwork, Task, Weights, Wiring, to_numpy
+from .precision import dtype_of
+from .processes import check_same, rank
+from .saving import SaveTraining, Saving
+from .schedules import Phase
+from .scoring import ScoreRows
+from .stopping import KeepBest
+
+
+class Optimisation(NamedTuple):
+    """How the objective is minimised.
+
+    Attributes
+    ----------
+    phases : sequence of Phase
+        Who is trained, and for how many epochs.
+    wiring : Wiring
+        What teachers see, and what students see of them.
+    batch_size : int
+    labelled_share : float
+        The least share of labelled rows in a batch; see `Batches`.
+    learning_rate : float or "auto"
+        Of AdamW; "auto" depends on the number of features, see `learning_rate_for`.
+    weight_decay : float
+        Of AdamW.
+    decay : {"cosine", "constant"}
+        What becomes of the learning rate over the epochs of a phase.
+    adjustment_units : int
+        Width of the hidden layer of adjustments that start anew.
+    adjustment_dropout : float
+        Dropout of the adjustments.
+    units_per_class : float
+        The k of Eq. (4), which gives the dropout of the teachers' inputs.
+    standardize : bool
+        Whether features are standardised for the training.
+    patience : int or None
+        So many epochs that are no better on the validation rows end a phase, of
+        which the best weights are kept; None trains all epochs and keeps the last.
+    seed : int
+        Of first weights, shuffles and dropout masks.
+    device : str
+        A device of torch, or "auto": CUDA where there is one, else the CPU.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the features and of the products; weights are float32. See `dtype_of`.
+    """
+
+    phases: Sequence[Phase]
+    wiring: Wiring
+    batch_size: int
+    labelled_share: float
+    learning_rate: float | str
+    weight_decay: float
+    decay: str
+    adjustment_units: int
+    adjustment_dropout: float
+    units_per_class: float
+    standardize: bool
+    patience: int | None
+    seed: int
+    device: str
+    precision: str
+
+
+class Outcome(NamedTuple):
+    """What the phases leave.
+
+    Attributes
+    ----------
+    net : JointNet
+        Of the last phase.
+    history : list of dict
+        The records of all epochs.
+    problem : Warning or None
+        Why the training ended before its time, where nobody had asked for that.
+    """
+
+    net: JointNet
+    history: list[Any]
+    problem: Warning | None
+
+
+def run_phases(
+    rows: TrainingRows,
+    tasks: Sequence[Task],
+    first: Weights,
+    objective: Objective,
+    optimisation: Optimisation,
+    scores: ScoreRows | None,
+    callbacks: Sequence[Any],
+    saving: Saving | None,
+) -> Outcome:
+    """Train phase after phase; for the parameters see `train`.
+
+    Raises
+    ------
+    ValueError
+        If the training diverges in its first epoch.
+    """
+    batches, dropout = _sources(rows, optimisation)
+    seed = np.array(optimisation.seed)
+    check_same([seed, *rows.labels, *_arrays(first)], str(dropout.generator.device))
+    weights = first
+    n_done, history = (0, []) if saving is None else saving.done
+    for number, phase in enumerate(optimisation.phases):
+        if number < n_done:
+            continue
+        start = _restarted(weights, first, phase) if phase.restart else weights
+        divergence = StopDivergence(
+            [task.name for task in tasks], [task.expert for task in tasks]
+        )
+        patience = _patience(phase, optimisation, scores)
+        net = _make_net(
+            partial(JointNetwork, start, tasks, dropout, _wiring(optimisation, phase)),
+            _objective(objective, phase),
+            phase,
+            optimisation,
+            [
+                divergence,
+                *_decay(phase, optimisation),
+                *([] if scores is None else [scores]),
+                *patience,
+                *callbacks,
+                *_saver(saving, number, history),
+            ],
+        )
+        net.fit(batches)
+        weights = to_numpy(net.module_)
+        history = [*history, *net.history]
+        problem = _problem(net, divergence.found_, history)
+        if net.was_ended_ and not any(p.stopped_ for p in patience):
+            break  # by a problem, by the user or by a callback of theirs
+    return Outcome(net, history, problem)
+
+
+def _sources(rows: TrainingRows, optimisation: Optimisation) -> tuple[Batches, Dropout]:
+    """Return where batches and masks come from."""
+    device = available_device(optimisation.device)
+    # Shuffles are drawn on the CPU and masks where the network is, so that neither
+    # waits for the other.
+    seed = optimisation.seed
+    dropout = Dropout(
+        optimisation.adjustment_dropout,
+        optimisation.units_per_class,
+        torch.Generator(device).manual_seed(seed + rank()),
+    )
+    batches = Batches(
+        rows,
+        optimisation.batch_size,
+        torch.Generator().manual_seed(seed),
+        device,
+        optimisation.labelled_share,
+        dtype_of(optimisation.precision, device, sum(rows.widths)),
+    )
+    return batches, dropout
+
+
+def _decay(phase: Phase, optimisation: Optimisation) -> list[Any]:
+    if optimisation.decay == "constant":
+        return []
+    # Ends at zero after the last epoch; with no epoch it has nothing to do.
+    return [LRScheduler("CosineAnnealingLR", T_max=phase.n_epochs or 1)]
+
+
+def _patience(
+    phase: Phase, optimisation: Optimisation, scores: ScoreRows | None
+) -> list[KeepBest]:
+    if scores is None or optimisation.patience is None:
+        return []
+    return [KeepBest(scores, phase.students, optimisation.patience)]
+
+
+def _saver(
+    saving: Saving | None, number: int, history: list[Any]
+) -> list[SaveTraining]:
+    return [] if saving is None else [SaveTraining(saving, number, history)]
+
+
+def _problem(net: JointNet, diverged: str, history: list[Any]) -> Warning | None:
+    """Return what to warn of, if anything.
+
+    Parameters
+    ----------
+    net : JointNet
+    diverged : str
+        What is not finite.
+    history : list of dict
+        The records of all good epochs.
+    """
+    if diverged:
+        number = len(history) + 1
+        advice = f"A learning_rate below {float(net.lr):g} may help."
+        if not history:
+            raise ValueError(
+                f"The training diverged in its first epoch: {diverged} is not finite. "
+                f"{advice}"
+            )
+        return ConvergenceWarning(
+            f"The training diverged in epoch {number}: {diverged} is not finite. It "
+            f"ends with the weights of epoch {number - 1}. {advice}"
+        )
+    if net.was_interrupted_:
+        return UserWarning(
+            f"The training was interrupted in epoch {len(history)}; the weights are "
+            "those of that moment."
+        )
+    return None
+
+
+def _restarted(weights: Weights, first: Weights, phase: Phase) -> Weights:
+    """Return the first weights for what a phase trains, the last for the rest."""
+    if phase.students:
+        return first._replace(teachers=weights.teachers)
+    return weights._replace(teachers=first.teachers)
+
+
+def _wiring(optimisation: Optimisation, phase: Phase) -> Wiring:
+    # Teachers that are fixed do not follow the students either.
+    return optimisation.wiring._replace(fixed_targets=not phase.teachers)
+
+
+def _objective(objective: Objective, phase: Phase) -> Objective:
+    """Return the terms that train what the phase trains."""
+    return objective._replace(
+        alpha=objective.alpha * phase.students, beta=objective.beta * phase.teachers
+    )
+
+
+def _make_net(
+    network: Callable[[], JointNetwork],
+    objective: Objective,
+    phase: Phase,
+    optimisation: Optimisation,
+    callbacks: Sequence[Any],
+) -> JointNet:
+    device = available_device(optimisation.device)
+    return JointNet(
+        lambda: network().train_only(students=phase.students, teachers=phase.teachers),
+        lambda: objective.on(device),
+        distils=phase.distils if objective.distils else lambda epoch: False,
+        optimizer=torch.optim.AdamW,
+        optimizer__fused=True,
+        optimizer__weight_decay=optimisation.weight_decay,
+        **_learning_rate(float(optimisation.learning_rate), device),
+        max_epochs=phase.n_epochs,
+        device=device,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+def _learning_rate(rate: float, device: str) -> dict[str, Any]:
+    """Return what the optimizer is told of it; a recorded step reads it on the GPU."""
+    if torch.device(device).type != "cuda":
+        return {"lr": rate}
+    return {"lr": torch.tensor(rate, device=device), "optimizer__capturable": True}
+
+
+def _arrays(weights: Weights) -> list[npt.NDArray[np.float32]]:
+    layers = [*weights.heads, *weights.teachers]
+    layers += [layer for adjustment in weights.adjustments for layer in adjustment]
+    return [array for layer in layers for array in layer]

@@ -1,0 +1,187 @@
+"""A training that is written down as it goes, and goes on from there to the bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+from skorch.callbacks import Callback, EpochTimer
+from torch import Tensor
+
+from .batches import Position
+from .progress import ProgressLine
+from .scoring import ScoreRows
+
+# Their attributes say nothing of the epochs that follow.
+WITHOUT_STATE = (EpochTimer, ProgressLine, ScoreRows)
+
+State = dict[str, Any]
+
+
+class Saving(NamedTuple):
+    """When and how a training is written down.
+
+    Attributes
+    ----------
+    write : callable
+        Takes a `State`, which can be pickled.
+    last : State or None
+        What was written before, to go on from.
+    epochs : int or None
+        Number of epochs after which it is written.
+    minutes : float
+        Minutes after which it is written, also in the middle of an epoch.
+    """
+
+    write: Callable[[State], None]
+    last: State | None = None
+    epochs: int | None = None
+    minutes: float = np.inf
+
+    @property
+    def done(self) -> tuple[int, list[Any]]:
+        """The number of phases that are done, and the records of their epochs."""
+        return (
+            (0, []) if self.last is None else (self.last["phase"], self.last["earlier"])
+        )
+
+    @property
+    def n_epochs_done(self) -> int:
+        """The number of epochs that are done, those of a phase in progress too."""
+        return len(self.done[1]) + (
+            0 if self.last is None else len(self.last["history"])
+        )
+
+
+class SaveTraining(Callback):
+    """Writes down all that the rest of a training depends on, and goes on from it.
+
+    It comes after all other callbacks, so that what these leave is in it.
+
+    Parameters
+    ----------
+    saving : Saving
+    phase : int
+        Number of the phase that the net trains.
+    history : list of dict
+        Records of the epochs of earlier phases.
+    """
+
+    def __init__(self, saving: Saving, phase: int, history: list[Any]) -> None:
+        self.saving = saving
+        self.phase = phase
+        self.history = history
+
+    def on_train_begin(self, net: Any, X: Any, **_: Any) -> None:
+        self.saved_ = time.monotonic()
+        of_phase = self.saving.last is not None and self.saving.done[0] == self.phase
+        self.last_ = self.saving.last if of_phase else None
+        if self.last_ is not None:
+            _restore(net, self.last_)
+            X.generator.set_state(net.position_.shuffles)
+            _restore_callbacks(net, self.last_)
+
+    def on_epoch_begin(self, net: Any, **_: Any) -> None:
+        # What the callbacks do at the beginning of this epoch they had done.
+        if self.last_ is not None and net.position_.n_done:
+            _restore_callbacks(net, self.last_)
+        self.last_ = None
+
+    def on_batch_end(self, net: Any, **_: Any) -> None:
+        if self._is_time():
+            self._save(net, net.position_)
+
+    def on_epoch_end(self, net: Any, dataset_train: Any, **_: Any) -> None:
+        n_epochs = len(self.history) + len(net.history)
+        every = self.saving.epochs
+        if self._is_time() or (every is not None and n_epochs % every == 0):
+            self._save(net, net.between_epochs(dataset_train))
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self.saved_ >= 60 * self.saving.minutes
+
+    def _save(self, net: Any, position: Position) -> None:
+        n_epochs = len(net.history) - (position.n_done > 0)
+        state = {
+            "phase": self.phase,
+            "earlier": self.history,
+            "history": [_plain(epoch) for epoch in net.history.to_list()[:n_epochs]],
+            "position": position,
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "dropout": net.module_.dropout.generator.get_state(),
+            "callbacks": [_state_of(callback) for callback in _with_state(net)],
+        }
+        self.saving.write(_on_cpu(state))
+        self.saved_ = time.monotonic()
+
+
+def _restore(net: Any, state: State) -> None:
+    """Set a net that was just made to where another was."""
+    net.history.extend(state["history"])
+    net.module_.load_state_dict(state["module"])
+    net.optimizer_.load_state_dict(state["optimizer"])
+    net.module_.dropout.generator.set_state(state["dropout"])
+    net.position_ = state["position"]
+
+
+def _restore_callbacks(net: Any, state: State) -> None:
+    for callback, of_callback in zip(_with_state(net), state["callbacks"], strict=True):
+        for name, value in of_callback.items():
+            part: Any = getattr(callback, name, None)
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(value)
+            else:
+                setattr(callback, name, deepcopy(value))
+
+
+def _with_state(net: Any) -> list[Callback]:
+    return [
+        callback
+        for _, callback in net.callbacks_
+        if not isinstance(callback, (SaveTraining, *WITHOUT_STATE))
+    ]
+
+
+def _state_of(callback: Callback) -> State:
+    """Return what of a callback is data, which may have changed as it went.
+
+    Of other objects, the state of those that can give theirs, such as a scheduler of
+    the learning rate.
+    """
+    attributes = vars(callback)
+    return _plain(attributes) | {
+        name: _plain(value.state_dict())
+        for name, value in attributes.items()
+        if hasattr(value, "load_state_dict")
+    }
+
+
+def _plain(record: Mapping[str, Any]) -> State:
+    return {name: value for name, value in record.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether something is data, through and through."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, [*value.keys(), *value.values()]))
+    if isinstance(value, list | tuple | set):
+        return all(map(_is_plain, value))
+    plain = (bool, int, float, complex, str, bytes, np.generic, np.ndarray, Tensor)
+    return value is None or isinstance(value, plain)
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return data with copies of its tensors, which another machine can read."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, Mapping):
+        return {name: _on_cpu(part) for name, part in value.items()}
+    if isinstance(value, Position):
+        return Position(*map(_on_cpu, value))
+    if isinstance(value, list):
+        return [_on_cpu(part) for part in value]
+    return value
