@@ -1,6 +1,7 @@
 """Joint expert distillation for scikit-learn."""
 
 from ._classifier import JEDIClassifier
+from ._distilled import load_student
 from ._multidataset import MultiDataset, MultiTarget, stack_datasets
 from ._paper import PAPER_PARAMS
 from ._version import __version__
@@ -13,5 +14,6 @@ __all__ = [
     "MultiTarget",
     "__version__",
     "evaluate",
+    "load_student",
     "stack_datasets",
 ]

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.extmath import softmax
 
+from ._branch import Branch as Branch  # Pickles of before it moved look for it here.
 from ._embed import check_width, embed
-from ._weights import Adjustment, Linear
+from ._onnx import write_onnx
+from ._state import VersionedState
+from ._student_files import Parts, read_student, write_student
+from ._weights import Linear
 
 # What is made of rows takes several times their own memory.
 ROWS_AT_ONCE = 4096
 
 
-class Branch(NamedTuple):
-    """From rows to the adjusted embedding of one expert.
-
-    Attributes
-    ----------
-    name : str
-        Name of the expert.
-    encoder : transformer
-        The expert's encoder, fitted.
-    adjustment : Adjustment
-    """
-
-    name: str
-    encoder: Any
-    adjustment: Adjustment
-
-    @property
-    def width(self) -> int:
-        """Number of features of the embedding."""
-        return self.adjustment.down.coef.shape[1]
-
-
-class DistilledClassifier(ClassifierMixin, BaseEstimator):
+class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     """A student or a teacher of a fitted `JEDIClassifier`.
 
     Stands alone: it holds the encoders it needs and its weights as NumPy arrays,
@@ -207,3 +191,119 @@ class DistilledClassifier(ClassifierMixin, BaseEstimator):
             ]
             scores[some] = self.linear(np.hstack(adjusted))
         return scores
+
+    def export(self, path: str | os.PathLike[str]) -> list[str]:
+        """Write the classifier into two files of which none is a pickle.
+
+        The weights go into a safetensors file, and what they are into a JSON card of
+        the same name beside it. The encoders go along where they are scikit-learn's,
+        or this package's :class:`~jedi_sklearn.encoders.MLPEncoder`, all the way
+        through; others, such as torch modules, are to be kept by their own means.
+        :func:`jedi_sklearn.load_student` reads the files.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Ends in ".safetensors". Files that are there already are replaced.
+
+        Returns
+        -------
+        missing : list of str
+            Names of the experts whose encoder is not in the file, and which
+            `load_student` will ask for.
+
+        Raises
+        ------
+        ImportError
+            If safetensors or skops is not installed.
+        OSError
+            If a file cannot be written.
+        ValueError
+            If the path does not end in ".safetensors", or the labels are neither
+            numbers nor str.
+        """
+        return write_student(Path(path), self._parts())
+
+    def export_onnx(self, path: str | os.PathLike[str], X: Any) -> None:
+        """Write the classifier as an ONNX graph, encoders included.
+
+        The graph takes rows as "X" and returns "label", of shape (n_rows,), int64 or
+        str (float64 where labels are floats), and "probabilities", float32 of shape
+        (n_rows, n_classes), for any number of rows. Encoders of scikit-learn are
+        converted by skl2onnx, torch modules by torch's exporter, without their
+        ``autocast``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Ends in ".onnx". A file that is there already is replaced.
+        X : ndarray of shape (n_samples, ...)
+            Some rows as the encoders take them: their type and shape are those that
+            the graph will take, and the conversion of an encoder of scikit-learn is
+            tried on them.
+
+        Raises
+        ------
+        ImportError
+            If onnx, skl2onnx or onnxscript is needed and not installed.
+        OSError
+            If the file cannot be written.
+        ValueError
+            If the path does not end in ".onnx", X is no array, or an encoder cannot
+            be converted.
+        """
+        write_onnx(Path(path), self._parts(), X)
+
+    def _parts(self) -> Parts:
+        return Parts(self.branches, self.linear, self.classes)
+
+
+def load_student(
+    path: str | os.PathLike[str], encoder: Any | Mapping[str, Any] | None = None
+) -> DistilledClassifier:
+    """Return a student, or a teacher, that :meth:`DistilledClassifier.export` wrote.
+
+    Nothing in the files is run: they hold numbers, and encoders as skops writes them,
+    of which only classes of scikit-learn, SciPy, NumPy and this package are made.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of the safetensors file; the card is taken from beside it.
+    encoder : transformer or mapping of str to transformer, optional
+        The encoder of each expert that the file does not hold, by the expert's name;
+        where there is one expert alone, just the encoder. It must make of rows what
+        it did in training, of which its class and the number of its features are
+        checked. One for an expert whose encoder the file holds is taken instead.
+
+    Returns
+    -------
+    student : DistilledClassifier
+        Predicts the same to the bit.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the two files is missing.
+    ImportError
+        If safetensors or skops is needed and not installed.
+    ValueError
+        If a file is damaged, foreign, or of a newer version than this can read, or an
+        encoder is missing or of another class than in training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from jedi_sklearn import JEDIClassifier, load_student
+    >>> X = {"a": np.arange(40.0).reshape(20, 2)}
+    >>> y = {"a": np.arange(20) % 2}
+    >>> student = JEDIClassifier(random_state=0).fit(X, y).students_["a"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     student.export(f"{folder}/a.safetensors")
+    ...     loaded = load_student(f"{folder}/a.safetensors")
+    []
+    >>> bool((loaded.predict_proba(X["a"]) == student.predict_proba(X["a"])).all())
+    True
+    """
+    return DistilledClassifier(*read_student(Path(path), encoder))
