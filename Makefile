@@ -37,7 +37,7 @@ REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 # No window may open, and the processes of a test run share the cores: more threads
 # than cores would only wait for each other.
 export MPLBACKEND := Agg
-test: export OMP_NUM_THREADS := 1
+test fuzz: export OMP_NUM_THREADS := 1
 # Sums are taken in another order with another number of threads, so that the last
 # digit of the demo's table would depend on the machine; and times do anyway.
 demo bench: export OMP_NUM_THREADS := 2
@@ -72,11 +72,20 @@ bench: $(DEV) ## measure speed and memory, as in docs/performance.md (half an ho
 test: lint ## install, then run everything: lint, types, tests, doctests, README
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(DEV) ## run 10,000 generated cases, broken ones among them (a quarter of an hour)
+	JEDI_FUZZ=fuzz $(BIN)/python -m pytest -q tests/fuzz $(PYTEST_ARGS)
+
 .PHONY: lint
-lint: $(DEV) ## check style, format and types
+lint: $(DEV) ## check style, format and types, and the code for known holes
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python tools/audit.py code
+
+.PHONY: audit
+audit: $(DEV) ## ask whether what CI installs has known holes (a minute at most)
+	$(BIN)/python tools/audit.py dependencies
 
 .PHONY: format
 format: $(DEV) ## sort imports, apply safe fixes and format

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from ._multidataset import Rows, Table, take_rows
 from .embeddings import fingerprint_if_any
 
+# Embeddings that are kept of one table: a program may come with ever new experts.
+MOST_ENCODERS = 16
+
 
 class Key(NamedTuple):
     """What an embedding depends on, by content and not by identity.
@@ -55,7 +58,8 @@ class EmbeddedRows:
     def take(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Return the embeddings of rows, without a copy where they are a run."""
         assert self._features is not None
-        return take_rows(self._features, rows)
+        taken: npt.NDArray[np.float32] = take_rows(self._features, rows)
+        return taken
 
 
 def embedded_rows(encoders: Sequence[Any], table: Table) -> list[EmbeddedRows | None]:
@@ -69,7 +73,16 @@ def embedded_rows(encoders: Sequence[Any], table: Table) -> list[EmbeddedRows | 
         return [None] * len(encoders)
     of_encoders = [fingerprint_if_any(encoder) for encoder in encoders]
     keys = [None if own is None else Key(own, values) for own in of_encoders]
-    return [
-        None if key is None else store.setdefault(key, EmbeddedRows(table.n_rows))
-        for key in keys
-    ]
+    for key in filter(None, keys):
+        # The last one is the one that was used last.
+        store[key] = store.pop(key, None) or EmbeddedRows(table.n_rows)
+    _forget(store, values, max(MOST_ENCODERS, 2 * len(keys)))
+    return [None if key is None else store[key] for key in keys]
+
+
+def _forget(store: dict[Key, EmbeddedRows], values: str, most: int) -> None:
+    """Drop what was made of rows as they were before, and by encoders of long ago."""
+    for key in [key for key in store if key.values != values]:
+        del store[key]
+    for key in list(store)[:-most]:
+        del store[key]

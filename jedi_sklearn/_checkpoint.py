@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
+import pickle  # nosec B403 - the user named the directory, see SECURITY.md
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -110,6 +110,8 @@ def keep_fit(
         If what is there is of another fit, or of a newer version of the package.
     """
     directory = Path(checkpoint)
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"checkpoint='{directory}' must be a directory; it is a file.")
     if is_one_of_many:
         directory /= _key(traits)
     with explained(directory):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache, partial
+
 
 def available_device(device: str) -> str:
     """Return the device that "auto" stands for, any other as it is.
@@ -13,6 +16,7 @@ def available_device(device: str) -> str:
     """
     import torch
 
+    _mind_forks()
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -24,3 +28,15 @@ def available_device(device: str) -> str:
             f"the devices of this machine's torch, such as 'cpu' ({error})."
         ) from error
     return device
+
+
+@cache
+def _mind_forks() -> None:
+    """Let forked processes compute in one thread.
+
+    The threads of torch do not live on in a fork, which would wait for them for ever.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import uuid
@@ -10,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+# Names of locks: of a store, of a collection, and of a shard.
+LOCK = r"(store|collection|\d{8,}-[0-9a-f]{16})\.lock"
 
 
 def write_whole(path: Path, parts: Iterable[Any]) -> None:
@@ -42,16 +46,31 @@ def write_whole(path: Path, parts: Iterable[Any]) -> None:
 
 
 def tidy(directory: Path) -> None:
-    """Remove what killed writers left anywhere below a directory, where that can be."""
+    """Remove what killed writers left anywhere below a directory, where that can be.
+
+    Others may keep files there, too: only what has the names that are given here, and
+    of locks only empty ones, is removed.
+    """
     for leftover in directory.rglob(".*.tmp"):
+        if not re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", leftover.name):
+            continue
         # A file is written under the lock of its name.
         written = leftover.with_name(leftover.name.removeprefix(".").rsplit(".", 2)[0])
         with suppress(OSError), alone(written.with_suffix(".lock"), wait=False) as ours:
             if ours:
                 leftover.unlink()
     for lock in directory.rglob("*.lock"):
+        if not re.fullmatch(LOCK, lock.name) or lock.is_symlink() or _size_of(lock):
+            continue
         with suppress(OSError), alone(lock, wait=False):
             pass  # which removes it
+
+
+def _size_of(path: Path) -> int:
+    """Return the size of a file, 0 if it is gone meanwhile."""
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def _sync_directory(path: Path) -> None:

@@ -292,7 +292,7 @@ def is_of_log(args: tuple[Any, ...], log: Path) -> bool:
 
 def write_half_and_die(path: Path, log: Path) -> None:
     """Fill a store and be killed when half of the third shard is written."""
-    from jedi_sklearn.embeddings import _files
+    from jedi_sklearn import _files
 
     n_shards = 0
     original = _files.os.fsync

@@ -22,8 +22,8 @@ import pytest
 import store_worker as worker
 from store_worker import contents, finish, noted, notes, start
 
-from jedi_sklearn import JEDIClassifier
-from jedi_sklearn.embeddings import DamagedError, EmbeddingStore, _files
+from jedi_sklearn import JEDIClassifier, _files
+from jedi_sklearn.embeddings import DamagedError, EmbeddingStore, _manifests
 
 if sys.platform == "win32":
     pytest.skip("these tests fork and send signals", allow_module_level=True)
@@ -420,7 +420,7 @@ def test_rows__opened_before_a_flip__are_checked_when_asked_for_anew(tmp_path):
 def test_manifest__of_a_newer_format__says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "store"
     with monkeypatch.context() as newer:
-        newer.setattr(_files, "FORMAT", 7)
+        newer.setattr(_manifests, "FORMAT", 7)
         worker.fill(path, tmp_path / "log")
     with pytest.raises(ValueError, match=r"store.json has format 7.*Install a newer"):
         EmbeddingStore(path)
@@ -481,7 +481,7 @@ def small_disk(tmp_path):
 
 def test_file_system__that_is_full__serves_what_is_finished(small_disk, whole):
     path, log = small_disk / "store", small_disk.parent / "log"
-    with pytest.raises(OSError, match="No space left on device: an embedding store"):
+    with pytest.raises(OSError, match="No space left on device: this file"):
         worker.fill(path, log)
     store = EmbeddingStore(path)
     assert store.verify() == []
@@ -579,8 +579,8 @@ def test_write_whole__that_fails_midway__leaves_the_old_file(tmp_path):
 
 def test_json__of_any_content__is_read_as_it_was_written(tmp_path):
     content = {"ids": ["ä", "\n"], "n": 2**70, "x": 0.1, "nothing": None}
-    _files.write_json(tmp_path / "file.json", content)
-    assert _files.read_json(tmp_path / "file.json") == {"format": 1, **content}
+    _manifests.write_json(tmp_path / "file.json", content)
+    assert _manifests.read_json(tmp_path / "file.json") == {"format": 1, **content}
     assert json.loads((tmp_path / "file.json").read_text())["ids"] == ["ä", "\n"]
 
 

@@ -108,7 +108,7 @@ def test_store__of_any_dtype__serves_float32_as_rounded_by_others(tmp_path, dtyp
 
 
 @pytest.mark.parametrize(
-    ("dtype", "number"), [("float16", 7e4), ("bfloat16", 3.4e38), ("float16", -1e30)]
+    ("dtype", "number"), [("float16", 7e4), ("float16", 65520.0), ("float16", -1e10)]
 )
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
 def test_store__of_numbers_beyond_its_dtype__names_it_and_the_expert(

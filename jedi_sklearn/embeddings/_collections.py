@@ -6,6 +6,7 @@ a directory of shards for each dataset.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -16,11 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .._files import alone
-from ._manifests import damaged, read_json, write_json
+from ._manifests import damaged, not_a_link, read_json, write_json
 from ._rows import MISSING, StoredRows
 from ._shards import Manifest, finished_shards, read_manifest
 
 MANIFEST = "collection.json"
+# The name of a collection's directory.
+NAME = r".+-(features|probabilities|both)-[0-9a-f]{16}"
+# Names that are no files on Windows.
+DEVICE = r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?"
 
 Ids = npt.NDArray[np.bytes_]
 
@@ -45,32 +50,44 @@ class Maker(NamedTuple):
     def of(cls, collection: Path) -> Self:
         """Return what has made a collection."""
         known = read_collection(collection)
-        return cls(known["expert"], known["kind"], known["fingerprint"])
+        maker = cls(known["expert"], known["kind"], known["fingerprint"])
+        # Its kind and fingerprint become part of a path.
+        if not collection.name.endswith(maker.ending):
+            raise damaged(collection / MANIFEST, "is of another collection")
+        return maker
+
+    @property
+    def ending(self) -> str:
+        """Of the names of its directories."""
+        return f"-{self.kind}-{self.fingerprint[:16]}"
 
     def directories(self, root: Path) -> list[Path]:
         """Return where in a store it has collections.
 
         They are found by what the maker is: an expert may have got another name.
         """
-        return sorted(root.glob(f"*-{self.kind}-{self.fingerprint[:16]}"))
+        return sorted(map(not_a_link, root.glob(f"*{self.ending}")))
 
     def directory(self, root: Path) -> Path:
         """Return where what it makes is to be kept."""
-        name = f"{_as_file_name(self.expert)}-{self.kind}-{self.fingerprint[:16]}"
+        name = f"{_as_file_name(self.expert)}{self.ending}"
         return (self.directories(root) or [root / name])[0]
 
 
 def dataset_directory(collection: Path, dataset: str) -> Path:
     """Return where a collection keeps the shards of a dataset."""
-    return collection / _as_file_name(dataset)
+    return not_a_link(collection / _as_file_name(dataset))
 
 
 def _as_file_name(name: str) -> str:
-    quoted = quote(name, safe=" ")
-    if quoted.startswith("."):
-        quoted = f"%2E{quoted[1:]}"
+    quoted = quote(name, safe=" ", errors="surrogatepass")
+    if quoted.startswith(".") or re.fullmatch(DEVICE, quoted, re.IGNORECASE):
+        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
+    if quoted.endswith((".", " ")):  # which Windows leaves out
+        quoted = f"{quoted[:-1]}%{ord(quoted[-1]):02X}"
     if len(quoted) > 100:
-        digest = blake2b(name.encode(), digest_size=8).hexdigest()
+        text = name.encode(errors="surrogatepass")
+        digest = blake2b(text, digest_size=8).hexdigest()
         quoted = f"{quoted[:80]}-{digest}"
     return quoted
 
@@ -204,15 +221,16 @@ def read_collection(collection: Path) -> dict[str, Any]:
         If it has changed, or is not there.
     """
     try:
-        return read_json(collection / MANIFEST)
+        path = collection / MANIFEST
+        return read_json(path, expert=str, kind=str, fingerprint=str, n_features=int)
     except FileNotFoundError as error:
         raise damaged(collection / MANIFEST, "is missing") from error
 
 
 def shards_of(collection: Path) -> Iterator[Path]:
     """Yield the paths of the finished shards of all datasets of a collection."""
-    for directory in directories_in(collection):
-        yield from finished_shards(directory)
+    for directory in directories_in(not_a_link(collection)):
+        yield from finished_shards(not_a_link(directory))
 
 
 def directories_in(path: Path) -> list[Path]:
@@ -222,7 +240,8 @@ def directories_in(path: Path) -> list[Path]:
 
 def collections_in(root: Path) -> list[Path]:
     """Return the collections of a store that have a finished shard."""
-    return [path for path in directories_in(root) if any(shards_of(path))]
+    own = [path for path in directories_in(root) if re.fullmatch(NAME, path.name)]
+    return [path for path in own if any(shards_of(path))]
 
 
 def names_in(collection: Path) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import pickle  # nosec B403 - for its errors alone
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -162,17 +162,17 @@ def _is_of_numbers(values: Any) -> bool:
     return is_plain and values.dtype.kind not in "OUS"
 
 
-def _array_of(tensor: Any) -> npt.NDArray:
+def _array_of(tensor: Any) -> npt.NDArray[Any]:
     """Return a tensor of torch as an array; NumPy has no bfloat16, but its bits."""
     tensor = tensor.detach().cpu()
     if str(tensor.dtype) == "torch.bfloat16":
         bits = tensor.float().numpy().view(np.uint32) >> 16
         return bits.astype("<u2").view([("bfloat16", "<u2")])
-    array: npt.NDArray = tensor.numpy()
+    array: npt.NDArray[Any] = tensor.numpy()
     return array
 
 
-def _ids_of_numbers(rows: npt.NDArray) -> list[str]:
+def _ids_of_numbers(rows: npt.NDArray[Any]) -> list[str]:
     # Fields of records have names; numbers have their bytes in any order.
     dtype = rows.dtype.newbyteorder("<")
     return _digests(

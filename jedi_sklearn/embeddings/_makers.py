@@ -25,7 +25,7 @@ class Probabilities:
     def __init__(self, head: Any) -> None:
         self.head = head
 
-    def transform(self, features: Any) -> npt.NDArray:
+    def transform(self, features: Any) -> npt.NDArray[Any]:
         """Return the probability of each class."""
         return np.asarray(self.head.predict_proba(np.asarray(features)))
 
@@ -46,7 +46,7 @@ class Both:
         """Raise ValueError for what would fail for every sample."""
         check_ready(self.encoder)
 
-    def transform(self, values: Any) -> npt.NDArray:
+    def transform(self, values: Any) -> npt.NDArray[Any]:
         """Return the features, and after them the probability of each class."""
         return np.hstack(self.encoder.features_and_probabilities(values))
 
@@ -62,7 +62,7 @@ class Columns:
     def __init__(self, columns: slice) -> None:
         self.columns = columns
 
-    def transform(self, values: Any) -> npt.NDArray:
+    def transform(self, values: Any) -> npt.NDArray[Any]:
         """Return the columns."""
         return np.asarray(values)[:, self.columns]
 

@@ -22,8 +22,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, [_sealed({"format": FORMAT, **content}).encode()])
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, **kinds: type) -> dict[str, Any]:
     """Read what `write_json` has written.
+
+    Its checksum is no signature: whoever may write a file can write any content.
+
+    Parameters
+    ----------
+    path : Path
+    **kinds : type
+        What it has to have, by name.
 
     Raises
     ------
@@ -37,10 +45,13 @@ def read_json(path: Path) -> dict[str, Any]:
         text = data.decode()
         content = dict(json.loads(text))
         del content["checksum"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise damaged(path, "is no manifest") from error
     if _sealed(content) != text:
         raise damaged(path, "has another checksum than its content")
+    for name, kind in {"format": int, **kinds}.items():
+        if name not in content or not isinstance(content[name], kind):
+            raise damaged(path, f"has {content.get(name)!r:.50} as {name}")
     if content["format"] > FORMAT:
         raise ValueError(
             f"{path} has format {content['format']}; this version of jedi_sklearn "
@@ -53,6 +64,16 @@ def read_json(path: Path) -> dict[str, Any]:
 def _sealed(content: dict[str, Any]) -> str:
     checksum = zlib.crc32(json.dumps(content).encode())
     return json.dumps({**content, "checksum": checksum})
+
+
+def not_a_link(path: Path) -> Path:
+    """Return a path, or raise ValueError if it may lead out of the store."""
+    if path.is_symlink():
+        raise ValueError(
+            f"{path} is a link. An embedding store keeps all in its own directory, "
+            "and follows no link in it: move there what it links to, or remove it."
+        )
+    return path
 
 
 def damaged(path: Path, what: str) -> DamagedError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +14,7 @@ Embedding = npt.NDArray[np.float32]
 STORED_AS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 
-def encode(embedding: Embedding, dtype: str) -> npt.NDArray:
+def encode(embedding: Embedding, dtype: str) -> npt.NDArray[Any]:
     """Return numbers as they are stored, rounded to the nearest.
 
     Parameters
@@ -40,7 +42,7 @@ def encode(embedding: Embedding, dtype: str) -> npt.NDArray:
     return stored
 
 
-def decode(stored: npt.NDArray, dtype: str) -> Embedding:
+def decode(stored: npt.NDArray[Any], dtype: str) -> Embedding:
     """Return stored numbers as float32."""
     if dtype == "bfloat16":
         bits = stored.astype(np.uint32)

@@ -81,7 +81,8 @@ class StoredRows:
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
         """Which rows could not be embedded, of shape (n_rows,)."""
-        return self._shard_of_row == MISSING
+        missing: npt.NDArray[np.bool_] = self._shard_of_row == MISSING
+        return missing
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -119,10 +120,12 @@ class StoredRows:
         ValueError
             If one of them could not be embedded.
         """
+        # Their shards are opened, and so checked, before they take any memory.
+        parts = list(self._parts(rows))
         taken = out
         if taken is None:
             taken = np.empty((len(rows), self.shape[1]), dtype=np.float32)
-        for shard, places, in_shard in self._parts(rows):
+        for shard, places, in_shard in parts:
             taken[places] = shard.take(in_shard)
         return taken
 
@@ -156,10 +159,12 @@ class StoredRows:
 
     def _shard(self, number: int) -> Shard:
         if number not in self._open:
-            self._open[number] = Shard(self._paths[number])
+            self._open[number] = Shard(self._paths[number], self.shape[1])
         return self._open[number]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("rows of a store cannot be an array without a copy")
         return self.take(np.arange(len(self))).astype(dtype or self.dtype, copy=False)

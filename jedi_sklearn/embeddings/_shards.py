@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .._files import write_whole
-from ._manifests import damaged, read_json, write_json
+from ._manifests import damaged, not_a_link, read_json, write_json
 from ._numbers import STORED_AS, Embedding, decode, encode
 
 # Rows under one checksum: so many are read when the first of them is.
 BLOCK_ROWS = 64
 PAGE = mmap.ALLOCATIONGRANULARITY
+# Of a shard's file, without suffix: its first row, and what tells its samples apart.
+NAME = r"\d{8,}-[0-9a-f]{16}"
 
 
 class Manifest(NamedTuple):
@@ -97,9 +100,38 @@ def write_shard(
 
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the shard at the path of its .npy file."""
-    content = read_json(_manifest_path(path))
-    content.pop("format")
-    return Manifest(**content)
+    content = read_json(
+        _manifest_path(path),
+        ids=list,
+        names=list | None,  # type: ignore[arg-type]
+        missing=dict,
+        shape=list,
+        dtype=str,
+        start=int,
+        header=int,
+        blocks=list,
+    )
+    manifest = Manifest(**{name: content[name] for name in Manifest._fields})
+    if not _is_consistent(manifest):
+        raise damaged(_manifest_path(path), "says what no shard is like")
+    return manifest
+
+
+def _is_consistent(manifest: Manifest) -> bool:
+    """Say whether a manifest can be one of a shard."""
+    ids, names, _, shape, dtype, start, _, blocks = manifest
+    if len(shape) != 2 or not all(type(n) is int and n >= 0 for n in shape):
+        return False
+    n_blocks = -(-shape[0] // BLOCK_ROWS) if shape[1] else 0
+    return (
+        len(ids) == shape[0]
+        and (names is None or len(names) == len(ids))
+        and all(isinstance(text, str) for text in [*ids, *(names or [])])
+        and all(isinstance(reason, str) for reason in manifest.missing.values())
+        and dtype in STORED_AS
+        and start >= 0
+        and len(blocks) == n_blocks
+    )
 
 
 def is_finished(path: Path) -> bool:
@@ -110,7 +142,10 @@ def is_finished(path: Path) -> bool:
 def finished_shards(directory: Path) -> Iterator[Path]:
     """Yield the paths of the finished shards in a directory, in their order."""
     for manifest in sorted(directory.glob("*.json")):
-        yield manifest.with_suffix(".npy")
+        # What others keep in a directory is neither read nor removed.
+        if re.fullmatch(NAME, manifest.stem):
+            not_a_link(manifest)
+            yield not_a_link(manifest.with_suffix(".npy"))
 
 
 def remove_shard(path: Path) -> None:
@@ -123,7 +158,7 @@ def _manifest_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _header(stored: npt.NDArray) -> bytes:
+def _header(stored: npt.NDArray[Any]) -> bytes:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, np.lib.format.header_data_from_array_1_0(stored)
@@ -140,6 +175,8 @@ class Shard:
     ----------
     path : Path
         Of the .npy file.
+    n_features : int, optional
+        Width that its rows are to have.
 
     Attributes
     ----------
@@ -152,8 +189,10 @@ class Shard:
         If the file is not as it was written; reading rows raises it, too.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, n_features: int | None = None) -> None:
         manifest = read_manifest(path)
+        if n_features not in (None, manifest.shape[1]):
+            raise damaged(path, "has rows of another width than others")
         self.path = path
         self.shape = tuple(manifest.shape)
         self._dtype = manifest.dtype

@@ -133,7 +133,7 @@ class EmbeddingStore:
     def _written(self) -> dict[str, Any]:
         """Return the settings in the directory."""
         try:
-            found = read_json(self.path / "store.json")
+            found = read_json(self.path / "store.json", dtype=str, shard_rows=int)
         except FileNotFoundError:
             return {}
         except NotADirectoryError as error:

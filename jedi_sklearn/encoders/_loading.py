@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import pickle  # nosec B403 - of errors, see below
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,7 +149,7 @@ class _Collate:
 def _portable(error: Exception) -> Exception:
     """Return an error that can come from another process."""
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(error))  # nosec B301 - pickled in the same line
         return error
     except Exception:
         other = RuntimeError(f"{type(error).__name__}: {error}")

@@ -208,6 +208,11 @@ def _read_image(sample: Any) -> Any:
 
     if isinstance(sample, str | os.PathLike):
         with Image.open(sample) as image:
+            if image.format == "EPS":
+                raise ValueError(
+                    f"{sample} is PostScript, a program that Pillow would have "
+                    "Ghostscript run."
+                )
             return ImageOps.exif_transpose(image).convert("RGB")
     found = type(sample).__name__
     if isinstance(sample, np.ndarray):
@@ -326,7 +331,7 @@ def _image_samples(files: ModelFiles) -> ImageSamples:
     # The other backend needs torchvision, and rounds in another way.
     processor = AutoImageProcessor.from_pretrained(
         files.name, backend="pil", trust_remote_code=False, **files.hub
-    )
+    )  # nosec B615 - users choose the revision; no code comes with a model
     return ImageSamples(processor)
 
 
@@ -335,7 +340,7 @@ def _text_samples(files: ModelFiles, config: Any) -> TextSamples:
 
     tokenizer = AutoTokenizer.from_pretrained(
         files.name, trust_remote_code=False, **files.hub
-    )
+    )  # nosec B615 - users choose the revision; no code comes with a model
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     settings = files.read("sentence_bert_config.json") or {}
@@ -358,7 +363,8 @@ def _pooling(files: ModelFiles) -> tuple[str, bool]:
                 "are Transformer, Pooling and Normalize."
             )
     settings = files.read("1_Pooling/config.json") or {"pooling_mode": "mean"}
-    known = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+    modes_of = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
+    known = {setting: mode for mode, setting in modes_of.items()}
     modes = [
         key.removeprefix("pooling_mode_")
         for key, value in settings.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -80,6 +81,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 f"{path!r} is no checkpoint: {key!r} is of type "
                 f"{type(value).__name__}, where weights, tensors by name, are expected."
             )
+        _check_plain(key, value, path)
         if not torch.isfinite(value).all():
             raise ValueError(
                 f"{path!r} cannot be used: its weight {key!r} has numbers that are "
@@ -184,6 +186,7 @@ def _loaded(path: str) -> Any:
     try:
         if path.endswith(".safetensors"):
             return _safetensors(path)
+        _check_not_compressed(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (ImportError, MemoryError):
         raise
@@ -201,6 +204,31 @@ def _loaded(path: str) -> Any:
             "torch.save({'state_dict': torch.load(path, weights_only=False)"
             "['state_dict']}, new_path), as MMAction2's publish_model.py does too."
         ) from error
+
+
+def _check_not_compressed(path: str) -> None:
+    """Refuse an archive that is larger than its file; torch's never is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > os.path.getsize(path):
+            raise ValueError(f"it would take {size} bytes")
+
+
+def _check_plain(key: str, weight: Tensor, path: str) -> None:
+    """Refuse a tensor that has not all of its numbers in the file."""
+    is_plain = (
+        weight.layout == torch.strided
+        and weight.device.type == "cpu"
+        and not weight.is_quantized
+        and not weight.is_complex()
+    )
+    # A view may repeat a number as often as it likes.
+    if not is_plain or weight.nbytes > weight.untyped_storage().nbytes():
+        raise ValueError(
+            f"{path!r} cannot be used: its weight {key!r} is no plain tensor, with "
+            "each of its numbers in the file."
+        )
 
 
 def _safetensors(path: str) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +25,22 @@ LARGE_PICTURE = 1280 * 720
 N_THREADS = 4
 # Packets that are read and thrown away, rather than jumped over.
 WORTH_A_JUMP = 250
+# What these read are other files, and other machines, that a file names.
+LISTS = {
+    "alias_pix",
+    "brender_pix",
+    "concat",
+    "dash",
+    "hls",
+    "image2",
+    "imf",
+    "lavfi",
+    "rtp",
+    "rtsp",
+    "sap",
+    "sdp",
+    "vobsub",
+}
 # FFmpeg makes pictures of letters.
 TEXT = ("tty", "bin", "xbin", "idf", "adf")
 NO_STAMP = np.iinfo(np.int64).min
@@ -60,8 +77,12 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     if os.stat(path).st_size == 0:
         raise VideoError(f"{path} is empty, so it is no video")
     try:
-        # An absolute path is not taken for an address or for a list of files.
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        # An absolute path is not taken for an address.
+        with av.open(
+            os.path.abspath(path),
+            metadata_errors="replace",
+            options={"format_whitelist": _formats(), "protocol_whitelist": "file"},
+        ) as container:
             stream = _stream_of(container, path)
             is_large = stream.width * stream.height >= LARGE_PICTURE
             context = stream.codec_context
@@ -70,10 +91,23 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
                 min(N_THREADS, os.cpu_count() or 1) if is_large else 1
             )
             yield container, stream
+    except av.ArgumentError as error:
+        raise VideoError(
+            f"{path} cannot be read as a video: it is in no format of videos, or it is "
+            "a list of other files, which are not opened"
+        ) from error
     except av.FFmpegError as error:
         raise VideoError(
             f"{path} cannot be read as a video: {error.strerror}"
         ) from error
+
+
+@cache
+def _formats() -> str:
+    """Return the formats that are read from one file."""
+    import av
+
+    return ",".join(sorted(av.formats_available - LISTS))
 
 
 def _stream_of(container: InputContainer, path: str) -> VideoStream:

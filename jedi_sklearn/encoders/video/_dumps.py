@@ -101,7 +101,7 @@ def read_mmaction_dump(
         places = [f"{p} ({name})" for p, name in zip(places, index, strict=True)]
     if labels is not None:
         _check_labels(path, places, samples, labels)
-    rows = [_row(s, place) for s, place in zip(samples, places, strict=True)]
+    rows = _rows(path, samples, places)
     for row, place in zip(rows, places, strict=True):
         if len(row) != len(rows[0]):
             raise ValueError(
@@ -206,6 +206,21 @@ def _true_label(sample: Any, place: str) -> int:
             "compared with it; leave them out."
         )
     return int(values.item())
+
+
+def _rows(
+    path: Path, samples: list[Any], places: list[str]
+) -> list[npt.NDArray[np.float32]]:
+    """Return the numbers that a dump has for each video."""
+    # No number takes less than a byte, but a file can name the same ones again.
+    n_left = path.stat().st_size if path.is_file() else math.inf
+    rows = []
+    for sample, place in zip(samples, places, strict=True):
+        rows.append(_row(sample, place))
+        n_left -= len(rows[-1])
+        if n_left < 0:
+            raise ValueError(f"{place}: {path} has more numbers than bytes.")
+    return rows
 
 
 def _row(sample: Any, place: str) -> npt.NDArray[np.float32]:
