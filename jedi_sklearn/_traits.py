@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from ._checkpoint import Trait
 from ._device import available_device
@@ -72,7 +75,8 @@ def traits_of(
             known = (labels.classes.tolist(), labels.codes)
             traits[f"validation labels of dataset {name!r}"] = _of("y_val", known)
     if last is not None:
-        traits["fit that it goes on from"] = _of("experts", tuple(last))
+        weights = [np.asarray(a) for a in _leaves(list(last.weights.values()))]
+        traits["fit that it goes on from"] = _of("weights", weights)
     return traits
 
 
@@ -97,7 +101,8 @@ def _of_value(name: str, value: Any) -> Trait:
         text = repr(float(value) if is_number else value)
         return Trait(text, text)
     shown = repr(value)
-    return _of(name, value)._replace(shown=shown if len(shown) < SHOWN_LENGTH else "")
+    says_something = len(shown) < SHOWN_LENGTH and " at 0x" not in shown
+    return _of(name, value)._replace(shown=shown if says_something else "")
 
 
 def _of(name: str, value: Any) -> Trait:
@@ -109,10 +114,19 @@ def _of(name: str, value: Any) -> Trait:
 
 def _known(callback: Any) -> Any:
     """Return what was said of a callback, which changes as it is used."""
-    named = callback[-1] if isinstance(callback, tuple) else callback
-    if isinstance(named, type) or not hasattr(named, "get_params"):
-        return named
-    return type(named), named.get_params()
+    callback = callback[-1] if isinstance(callback, tuple) else callback
+    if isinstance(callback, type):
+        return callback
+    names = inspect.signature(type(callback)).parameters
+    if all(hasattr(callback, name) for name in names):
+        return type(callback), [getattr(callback, name) for name in names]
+    return type(callback), callback.get_params(deep=False)
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return [leaf for part in value for leaf in _leaves(part)]
+    return [value]
 
 
 def _unidentified(what: str, error: UnidentifiedError) -> ValueError:

@@ -123,9 +123,10 @@ def settings_of(name: str, extra: str, shortened: Params) -> Params:
         return {}
     params = variants(extra)[name] | shortened
     settings = JEDIClassifier(**params).get_params(deep=False)
-    # The precision says how fast, and of features as few as the study's nothing.
+    # The precision says how fast, and of features as few as the study's nothing; what
+    # is written down on the way changes no result.
     return {
         key: value
         for key, value in settings.items()
-        if key not in ("experts", "precision")
+        if key not in ("experts", "precision") and not key.startswith("checkpoint")
     }

@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
@@ -77,8 +78,9 @@ class SaveTraining(Callback):
 
     def on_train_begin(self, net: Any, X: Any, **_: Any) -> None:
         self.saved_ = time.monotonic()
+        self.n_batches_ = len(X)
         of_phase = self.saving.last is not None and self.saving.done[0] == self.phase
-        self.last_ = self.saving.last if of_phase else None
+        self.last_ = _unpacked(self.saving.last) if of_phase else None
         if self.last_ is not None:
             _restore(net, self.last_)
             X.generator.set_state(net.position_.shuffles)
@@ -91,7 +93,8 @@ class SaveTraining(Callback):
         self.last_ = None
 
     def on_batch_end(self, net: Any, **_: Any) -> None:
-        if self._is_time():
+        # After the last one the epoch ends, and what follows belongs to it.
+        if self._is_time() and net.position_.n_done < self.n_batches_:
             self._save(net, net.position_)
 
     def on_epoch_end(self, net: Any, dataset_train: Any, **_: Any) -> None:
@@ -115,7 +118,7 @@ class SaveTraining(Callback):
             "dropout": net.module_.dropout.generator.get_state(),
             "callbacks": [_state_of(callback) for callback in _with_state(net)],
         }
-        self.saving.write(_on_cpu(state))
+        self.saving.write(_packed(state))
         self.saved_ = time.monotonic()
 
 
@@ -132,7 +135,7 @@ def _restore_callbacks(net: Any, state: State) -> None:
     for callback, of_callback in zip(_with_state(net), state["callbacks"], strict=True):
         for name, value in of_callback.items():
             part: Any = getattr(callback, name, None)
-            if hasattr(part, "load_state_dict"):
+            if _has_state(part):
                 part.load_state_dict(value)
             else:
                 setattr(callback, name, deepcopy(value))
@@ -156,8 +159,12 @@ def _state_of(callback: Callback) -> State:
     return _plain(attributes) | {
         name: _plain(value.state_dict())
         for name, value in attributes.items()
-        if hasattr(value, "load_state_dict")
+        if _has_state(value)
     }
+
+
+def _has_state(value: Any) -> bool:
+    return hasattr(value, "load_state_dict") and not isinstance(value, type)
 
 
 def _plain(record: Mapping[str, Any]) -> State:
@@ -174,14 +181,31 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, plain)
 
 
-def _on_cpu(value: Any) -> Any:
-    """Return data with copies of its tensors, which another machine can read."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, Mapping):
-        return {name: _on_cpu(part) for name, part in value.items()}
+class _Packed(NamedTuple):
+    """A tensor as an array, which is pickled in far less time."""
+
+    array: np.ndarray
+
+
+def _packed(value: Any) -> Any:
+    """Return data with its tensors packed, wherever they are."""
+    if isinstance(value, Tensor) and value.dtype != torch.bfloat16:
+        return _Packed(value.detach().cpu().numpy())
+    return _in_parts(_packed, value)
+
+
+def _unpacked(value: Any) -> Any:
+    """Undo `_packed`; the tensors are on the CPU."""
+    if isinstance(value, _Packed):
+        return torch.from_numpy(value.array)
+    return _in_parts(_unpacked, value)
+
+
+def _in_parts(change: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: change(part) for name, part in value.items()}
     if isinstance(value, Position):
-        return Position(*map(_on_cpu, value))
-    if isinstance(value, list):
-        return [_on_cpu(part) for part in value]
+        return Position(*map(change, value))
+    if type(value) in (list, tuple):
+        return type(value)(map(change, value))
     return value
