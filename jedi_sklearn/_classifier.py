@@ -533,7 +533,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         """
         self._check_parameters()
         data, targets = self._read(X, y, sample_weight)
-        params = one_epoch(self.get_params(deep=False))
+        params = one_epoch(self.get_params(deep=False), getattr(self, "n_iter_", 0))
         if not hasattr(self, "students_"):
             check_trainable(y, data.labels)
             check_sources(self.distill_from, list(data.datasets))

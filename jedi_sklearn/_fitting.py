@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ._checkpoint import KeptFit
 from ._embed import check_width
@@ -138,11 +141,23 @@ def run_fit(
     return result
 
 
-def one_epoch(params: Params) -> dict[str, Any]:
-    """Return the parameters of a fit of one epoch for students and for teachers."""
+def one_epoch(params: Params, n_before: int) -> dict[str, Any]:
+    """Return the parameters of a fit of one epoch for students and for teachers.
+
+    Parameters
+    ----------
+    params : mapping of str to object
+        Of `JEDIClassifier`.
+    n_before : int
+        Number of epochs before it, whose shuffles and masks are not to come again.
+    """
     n_phases = 1 if params["schedule"] == "joint" else 2
+    seed = params["random_state"]
+    if n_before and isinstance(seed, Integral):
+        seed = int(np.random.SeedSequence([int(seed), n_before]).generate_state(1)[0])
     return {
         **params,
+        "random_state": seed,
         "max_epochs": n_phases,
         "n_rounds": 1,
         "restart_rounds": False,

@@ -277,6 +277,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "training.net": {
         "training.batches",
+        "training.divergence",
         "training.history",
         "training.losses",
         "training.matrix",
@@ -300,7 +301,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.processes": set(),
     "training.replay": set(),
     "training.scoring": {"training.batches", "training.layout"},
-    "training.divergence": {"training.history"},
+    "training.divergence": {"training.history", "training.processes"},
     "training.saving": {"training.batches", "training.progress", "training.scoring"},
     "training.stopping": {"training.divergence", "training.scoring"},
     "training.scaling": {"training.matrix", "training.networks"},

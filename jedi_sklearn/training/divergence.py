@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from skorch.callbacks import Callback
+from torch import Tensor
 
 from .history import TERMS
+from .processes import n_processes
 
 # The terms of the loss; what follows are counts.
 N_LOSSES = 3
 
 
 class StopDivergence(Callback):
-    """Ends a phase after an epoch with a loss or a weight that is not finite.
+    """Ends a phase in an epoch with a loss or a weight that is not finite.
 
     The weights are then those of the epoch before, as they are where a training is
-    interrupted in such an epoch.
+    interrupted in such an epoch. On a CPU the first batch with such a loss ends it,
+    which spreads to all losses soon; a GPU is not kept waiting.
 
     Parameters
     ----------
@@ -35,20 +39,29 @@ class StopDivergence(Callback):
         self.found_ = ""
         self.good_ = copy_of_weights(net)
 
+    def on_batch_end(self, net: Any, loss: Tensor, terms: Tensor, **_: Any) -> None:
+        waits = loss.device.type == "cpu" and n_processes() == 1
+        if waits and not isfinite(loss.item()):
+            self._end(net, self._loss(terms) or "the sum of the losses")
+
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        self.found_ = self._loss(net) or self._weight(net)
-        if self.found_:
-            net.history.pop()
-            raise KeyboardInterrupt  # skorch's own way to end a training
+        found = self._loss(net.sums_) or self._weight(net)
+        if found:
+            self._end(net, found)
         self.good_ = copy_of_weights(net)
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         if self._weight(net):
             net.module_.load_state_dict(self.good_)
 
-    def _loss(self, net: Any) -> str:
+    def _end(self, net: Any, found: str) -> None:
+        self.found_ = found
+        net.history.pop()
+        raise KeyboardInterrupt  # skorch's own way to end a training
+
+    def _loss(self, terms: Tensor) -> str:
         """Say which loss is not finite; nothing where all are."""
-        found = (~net.sums_[:N_LOSSES].isfinite()).nonzero().tolist()
+        found = (~terms[:N_LOSSES].isfinite()).nonzero().tolist()
         return f"the {TERMS[found[0][0]]} of {self._name(found[0][1])}" if found else ""
 
     def _weight(self, net: Any) -> str:

@@ -13,6 +13,7 @@ from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor
 
 from .batches import Batch, Batches, Epoch, Position, Scores
+from .divergence import StopDivergence
 from .history import TERMS
 from .losses import joint_loss
 from .matrix import to_device
@@ -219,7 +220,7 @@ def _is_meant(interrupt: KeyboardInterrupt) -> bool:
 
 
 def _looks_at_steps(callback: Callback) -> bool:
-    if isinstance(callback, SaveTraining):
+    if isinstance(callback, SaveTraining | StopDivergence):
         return False  # between epochs will do
     if isinstance(callback, LRScheduler):
         return callback.step_every == "batch"
