@@ -11,7 +11,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=
 EVIDENCE_ARGS ?=
-BENCHMARKS ?= step overhead baselines scale memory gpu video
+BENCHMARKS ?= step overhead baselines scale memory gpu video checkpoint
 BENCH_JSON ?= build/benchmarks
 
 SHELL := /bin/bash

@@ -86,8 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark and print what it found."""
     parser = parser_of("bench_checkpoint", __doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--rows", type=int, default=2000, help="of each dataset")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=500, help="of each dataset")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     asked, report = start(parser, arguments)
     report.add(benchmark="kills", **kill_fits(asked.kills))

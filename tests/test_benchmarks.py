@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import (
     bench_baselines,
+    bench_checkpoint,
     bench_gpu,
     bench_memory,
     bench_overhead,
@@ -63,6 +64,16 @@ def test_video__every_frame_is_the_one_asked_for(rows_of):
     for row in ours:
         assert row.get("n_wrong", 0) == 0
         assert row.get("milliseconds", 1) > 0
+
+
+def test_checkpoint(rows_of):
+    asked = ["--kills", "1", "--rows", "60", "--epochs", "1", "--sizes", "small"]
+    kills, cost = rows_of(bench_checkpoint, *asked)
+    check(kills, "benchmark", "kills", "fits", "different")
+    assert kills["different"] == 0
+    ratios = ["every epoch over without", "at the end over without"]
+    check(cost, "benchmark", "size", "result_bytes", *ratios)
+    assert cost["result_bytes"] > 1000
 
 
 def test_contestants_run_in_turn_after_a_round_that_does_not_count():
