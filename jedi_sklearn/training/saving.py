@@ -127,6 +127,10 @@ def _restore(net: Any, state: State) -> None:
     net.history.extend(state["history"])
     net.module_.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
+    for group in net.optimizer_.param_groups:
+        if isinstance(group["lr"], Tensor):
+            # A recorded step reads it where the network is.
+            group["lr"] = group["lr"].to(net.device)
     net.module_.dropout.generator.set_state(state["dropout"])
     net.position_ = state["position"]
 
