@@ -12,6 +12,18 @@ from sklearn.compose import ColumnTransformer
 
 from ._expert import unwrapped
 
+# Sums of squares have to be float32.
+LARGEST = 1e18
+
+# What is raised for data of another kind than some code was written for.
+OF_DATA = (
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    NotImplementedError,
+    StopIteration,
+)
+
 
 def embed(
     encoder: Any, values: Any, expert: str, dataset: str | None = None
@@ -39,26 +51,46 @@ def embed(
     """
     rows = "its rows" if dataset is None else f"the rows of dataset {dataset!r}"
     with named_errors(f"Expert {expert!r} cannot embed {rows}"):
+        n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
         embedding = _selected(encoder, values)
         if embedding is None:
             embedding = encoder.transform(values)
         if hasattr(embedding, "toarray"):
             embedding = embedding.toarray()
-        with np.errstate(over="ignore"):  # what overflows is refused below
-            embedding = np.asarray(embedding, dtype=np.float32)
-    n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
-    if embedding.ndim != 2 or len(embedding) != n_rows:
+        embedding = _as_numbers(embedding)
+    if embedding.ndim != 2 or len(embedding) != n_rows or not embedding.shape[1]:
         raise ValueError(
             f"Expert {expert!r} returned an embedding of shape {embedding.shape} for "
-            f"{rows}; it must be of shape ({n_rows}, n_features)."
+            f"{rows}; it must be of shape ({n_rows}, n_features), with one feature or "
+            "more."
         )
+    _check_size(embedding, f"Expert {expert!r} returned", rows)
+    return embedding
+
+
+def _check_size(embedding: npt.NDArray[np.float32], what: str, rows: str) -> None:
     finite = np.isfinite(embedding).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"Expert {expert!r} returned NaN or infinity for {rows} (first for row "
+            f"{what} NaN or infinity for {rows} (first for row "
             f"{int(finite.argmin())}); embeddings must be finite."
         )
-    return embedding
+    if embedding.size and max(embedding.max(), -embedding.min()) > LARGEST:
+        largest = np.abs(embedding).max(axis=1)
+        raise ValueError(
+            f"{what} {largest.max():g} for {rows} (row {int(largest.argmax())}); "
+            f"features must be of size {LARGEST:g} at most, or their squares are "
+            "infinite in float32."
+        )
+
+
+def _as_numbers(embedding: Any) -> npt.NDArray[np.float32]:
+    given = np.asarray(embedding)
+    # NumPy would make numbers of these, too.
+    if given.dtype.kind in "cmM":
+        raise TypeError(f"features must be real numbers, got {given.dtype}")
+    with np.errstate(over="ignore"):  # what overflows is refused by the caller
+        return given.astype(np.float32, copy=False)
 
 
 def _selected(encoder: Any, values: Any) -> Any:
@@ -94,11 +126,16 @@ def check_width(expert: str, width: int, expected: int) -> None:
 
 @contextmanager
 def named_errors(what: str) -> Iterator[None]:
-    """Say in an error of someone else's code what we had asked it for."""
+    """Say in an error of someone else's code what we had asked it for.
+
+    What is an error in the data to that code, of whatever kind, is a ValueError.
+    """
     try:
         yield
     except (ValueError, TypeError) as error:
         raise ValueError(f"{what}: {error}") from error
+    except OF_DATA as error:
+        raise ValueError(f"{what}: {type(error).__name__}: {error}") from error
     except Exception as error:
         error.add_note(f"{what}.")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from ._row_weights import RowWeights
 from ._weights import Linear
 from .embeddings import Embedding
 from .encoders import MLPEncoder
+
+LINEAR = "its last step must be a linear classifier, or a transformer to have one"
 
 
 def read_experts(
@@ -127,6 +130,9 @@ def fit_encoders(
                 f"in X (it has {list(datasets)}); give its rows, or an expert that is "
                 "fitted already as FrozenEstimator(expert)."
             )
+    for name, _, head in experts:
+        if head is not None and is_frozen(head) and name in labels:
+            _check_has_coef(name, head)
     encoders = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(_fit_encoder)(
             name,
@@ -208,7 +214,8 @@ def _fit_head(
     # Without weights a head is fitted as the user would fit it, to the bit.
     weighted = {} if (known == 1).all() else {"sample_weight": known}
     if head is None:
-        return _default_head(np.asarray(own), y, weighted)
+        with named_errors(f"Expert {name!r} could not get a head on dataset {name!r}"):
+            return _default_head(np.asarray(own), y, weighted)
     if not is_frozen(head):
         X = np.asarray(own)
         if not has_fit_parameter(head, "sample_weight"):
@@ -222,11 +229,7 @@ def _fit_head(
 
 def _check_linear(name: str, head: Any, few: npt.NDArray[np.float32]) -> None:
     """Raise ValueError where the scores of a head are not those of its ``coef_``."""
-    linear = "its last step must be a linear classifier, or a transformer to have one"
-    if not hasattr(head, "coef_"):
-        raise ValueError(
-            f"Expert {name!r} ends in {head!r}, which has no coef_; {linear} fitted."
-        )
+    _check_has_coef(name, head)
     coef = np.atleast_2d(head.coef_)
     if coef.shape[1] != few.shape[1]:
         raise ValueError(
@@ -240,7 +243,14 @@ def _check_linear(name: str, head: Any, few: npt.NDArray[np.float32]) -> None:
     if scores.shape != given.shape or np.abs(scores - given).max() > tolerance:
         raise ValueError(
             f"Expert {name!r} ends in {head!r}, whose coef_ has not one row for each "
-            f"class that gives its score; {linear} fitted."
+            f"class that gives its score; {LINEAR} fitted."
+        )
+
+
+def _check_has_coef(name: str, head: Any) -> None:
+    if not hasattr(head, "coef_"):
+        raise ValueError(
+            f"Expert {name!r} ends in {head!r}, which has no coef_; {LINEAR} fitted."
         )
 
 
@@ -263,9 +273,13 @@ def _default_head(
 ) -> LogisticRegression:
     # Fitted on standardised embeddings, which converges whatever their scale, and
     # written back in terms of the embeddings themselves.
-    scaler = StandardScaler().fit(X, **weighted)
-    head = LogisticRegression(max_iter=1000)
-    head.fit(scaler.transform(X), y, **weighted)
+    with np.errstate(over="raise", invalid="raise"):
+        scaler = StandardScaler().fit(X, **weighted)
+        X = scaler.transform(X)
+    with warnings.catch_warnings():
+        # Many classes of few rows are no regression: the labels have been looked at.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")
+        head = LogisticRegression(max_iter=1000).fit(X, y, **weighted)
     head.coef_ = head.coef_ / scaler.scale_
     head.intercept_ = head.intercept_ - head.coef_ @ scaler.mean_
     return head

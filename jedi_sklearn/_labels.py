@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+
+# The whole numbers up to here are all float64.
+LARGEST = 2**53
 
 
 class Labels(NamedTuple):
@@ -60,10 +63,12 @@ def _comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
 def one_dimensional(labels: Any, dataset: str) -> npt.NDArray:
     """Return labels as a one-dimensional array, missing ones left as they are."""
     if isinstance(labels, list | tuple):
-        # NumPy would turn a NaN among str into "nan".
-        labels = np.array(labels, dtype=object)
+        labels = _as_objects(labels, dataset)
         if labels.ndim == 1 and not pd.isna(labels).any():
             labels = _plain(labels, dataset)
+    if isinstance(labels, np.ma.MaskedArray):
+        mask, labels = np.ma.getmaskarray(labels), labels.data.astype(object)
+        labels[mask] = None
     if hasattr(labels, "to_numpy"):
         # As objects where some are missing, or integers would become floats.
         missing = np.asarray(pd.isna(labels)).any()
@@ -79,6 +84,17 @@ def one_dimensional(labels: Any, dataset: str) -> npt.NDArray:
     return labels
 
 
+def _as_objects(labels: list[Any] | tuple[Any, ...], dataset: str) -> npt.NDArray:
+    try:
+        # NumPy would turn a NaN among str into "nan".
+        return np.array(labels, dtype=object)
+    except ValueError as error:
+        raise ValueError(
+            f"Labels of dataset {dataset!r} are {type(labels).__name__}s of several "
+            "sizes; one label for each row is needed."
+        ) from error
+
+
 def missing_labels(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
     """Say which labels mark an unlabelled row: -1 among integers, None or NaN."""
     if labels.dtype.kind in "iu":
@@ -87,7 +103,7 @@ def missing_labels(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
     if labels.dtype.kind == "O" and not missing.all():
         known = labels[~missing]
         if all(isinstance(label, int | np.integer) for label in known):
-            missing[~missing] = known.astype(np.int64) == -1
+            missing[~missing] = [label == -1 for label in known]
     return missing
 
 
@@ -105,29 +121,57 @@ def encode_labels(labels: Any, dataset: str) -> Labels:
     known = _plain(labels[labelled], dataset)
     if not len(known):
         return Labels(known, codes)
-    try:
-        check_classification_targets(known)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{error} (labels of dataset {dataset!r})") from error
+    _check_kind(known, dataset)
     classes, codes[labelled] = np.unique(known, return_inverse=True)
     return Labels(classes, codes)
 
 
 def _plain(known: npt.NDArray, dataset: str) -> npt.NDArray:
     """Return an array of objects as one of their type."""
-    if known.dtype.kind == "f" and np.isinf(known).any():
-        raise ValueError(
-            "Input y contains infinity or a value too large for "
-            f"dtype({str(known.dtype)!r}) (dataset {dataset!r})."
-        )
     if known.dtype.kind != "O" or not len(known):
         return known
-    kinds = sorted({"str" if isinstance(v, str) else "number" for v in known})
-    if len(kinds) > 1:
+    kinds = {_kind_of(label) for label in known}
+    if kinds == {"str", "number"}:
         raise ValueError(
             f"Labels of dataset {dataset!r} mix str and numbers; use one kind."
         )
+    if any(isinstance(label, str) and label.endswith("\0") for label in known):
+        raise ValueError(
+            f"A label of dataset {dataset!r} ends with NUL, which NumPy leaves out; "
+            "take another character."
+        )
+    if strange := sorted(kinds - {"str", "number"}):
+        raise ValueError(
+            f"Unknown label type: {' and '.join(strange)} (labels of dataset "
+            f"{dataset!r}). Labels are str, whole numbers or bool."
+        )
     return np.array(known.tolist())
+
+
+def _kind_of(label: Any) -> str:
+    if isinstance(label, str):
+        return "str"
+    return "number" if isinstance(label, Real | np.bool_) else type(label).__name__
+
+
+def _check_kind(known: npt.NDArray, dataset: str) -> None:
+    """Raise ValueError for an array that holds no labels of classes."""
+    if known.dtype.kind == "f" and (np.abs(known.astype(np.float64)) > LARGEST).any():
+        raise ValueError(
+            "Input y contains infinity or a value too large for a label (dataset "
+            f"{dataset!r})."
+        )
+    if known.dtype.kind == "f" and (known != np.round(known)).any():
+        raise ValueError(
+            f"Unknown label type: continuous (labels of dataset {dataset!r}). Labels "
+            "are str, whole numbers or bool; one is a number with a fraction, as in a "
+            "regression."
+        )
+    if known.dtype.kind not in "biufU":
+        raise ValueError(
+            f"Unknown label type: {known.dtype.type.__name__} (labels of dataset "
+            f"{dataset!r}). Labels are str, whole numbers or bool."
+        )
 
 
 def composite_labels(dataset: str, labels: npt.NDArray) -> npt.NDArray[np.str_]:

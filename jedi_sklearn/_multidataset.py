@@ -83,7 +83,8 @@ class MultiDataset(Mapping[str, Any]):
     TypeError
         If a name is not a str, or the values cannot be indexed by row.
     ValueError
-        If there is no dataset, one has no rows, or a name contains ``"/"``.
+        If there is no dataset, one has no rows or no values in a row, or a name is
+        empty or contains ``"/"``, NUL or a surrogate.
 
     Examples
     --------
@@ -361,14 +362,23 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
         datasets = MultiDataset(X)
     else:
         if not isinstance(X, pd.DataFrame):
-            X = check_array(
-                X, accept_sparse="csr", estimator="JEDIClassifier", input_name="X"
-            )
+            X = _as_table(X)
         datasets = MultiDataset({name: X})
     for table in datasets._tables:
         # They end with the call: nobody could ask for the embeddings again.
         table.embeddings = None
     return datasets
+
+
+def _as_table(X: Any) -> Any:
+    """Return what is no mapping as an array or a sparse matrix of two dimensions."""
+    try:
+        return check_array(
+            X, accept_sparse="csr", estimator="JEDIClassifier", input_name="X"
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"X cannot be read as one table of rows: {error}") from error
 
 
 def _from_dataframe(X: pd.DataFrame) -> MultiDataset:
@@ -487,6 +497,11 @@ def take_rows(values: Any, rows: Rows) -> Any:
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"Names of datasets must be str, got {name!r}.")
+    if not name or "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        raise ValueError(
+            f"Dataset name {name!r} is empty, or has NUL or a surrogate, which are no "
+            "letters; it must have one letter or more that can be written to files."
+        )
     if "/" in name:
         raise ValueError(
             f"Dataset name {name!r} contains '/', which separates a dataset's name "
@@ -496,6 +511,12 @@ def _check_name(name: Any) -> None:
 
 def _check_columns(X: pd.DataFrame) -> None:
     # scikit-learn raises it too, but when names are stored, at the end of a fit.
+    if not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"The columns of X have the name {twice!r} more than once; names must be "
+            "unique."
+        )
     kinds = sorted({type(name).__name__ for name in X.columns})
     if len(kinds) > 1 and "str" in kinds:
         raise TypeError(
@@ -526,6 +547,11 @@ def _n_rows(name: str, values: Any) -> int:
         raise TypeError(
             f"Dataset {name!r} must be indexable by row (an array, a DataFrame, a "
             f"sparse matrix or a list), got {type(values)}."
+        )
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(
+            f"Dataset {name!r} is a masked array, whose mask most estimators ignore; "
+            "give an array, such as X.filled(np.nan), or leave rows out."
         )
     if hasattr(values, "tocsr") and values.format not in ("csr", "lil"):
         raise TypeError(

@@ -11,6 +11,13 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 
+# Their products and sums have to be float32.
+SMALLEST, LARGEST = 1e-12, 1e12
+ACCEPTED = (
+    "weights are finite numbers of 0 or more, and where they are not 0 between "
+    f"{SMALLEST:g} and {LARGEST:g}"
+)
+
 
 class RowWeights(NamedTuple):
     """Weights of the rows of one dataset.
@@ -47,9 +54,15 @@ def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
     ValueError
         If they are not one finite number of 0 or more for each row.
     """
-    given = np.asarray(weights)
-    if given.dtype.kind == "O" and all(isinstance(w, Real) for w in given.ravel()):
-        given = given.astype(np.float64)
+    try:
+        given = np.asarray(weights)
+        if given.dtype.kind == "O" and all(isinstance(w, Real) for w in given.ravel()):
+            given = given.astype(np.float64)
+    except (ValueError, ArithmeticError) as error:
+        raise ValueError(
+            f"sample_weight of dataset {dataset!r} is not one number for each row: "
+            f"{error}"
+        ) from error
     if given.dtype.kind not in "biuf":
         raise ValueError(
             f"sample_weight of dataset {dataset!r} is not numeric, but of dtype "
@@ -61,11 +74,11 @@ def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
             f"Dataset {dataset!r} has {n_rows} rows in X but sample_weight has shape "
             f"{weights.shape}; there must be one weight for each row."
         )
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    wrong = ~((weights == 0) | ((weights >= SMALLEST) & (weights <= LARGEST)))
     if wrong.any():
         raise ValueError(
             f"sample_weight of dataset {dataset!r} has {weights[wrong][0]} in row "
-            f"{int(wrong.argmax())}; weights are finite numbers of 0 or more."
+            f"{int(wrong.argmax())}; {ACCEPTED}."
         )
     return weights
 
@@ -106,11 +119,11 @@ def class_weights_of_rows(
                     f"class_weight has a weight for {label!r}, which is no label of "
                     f"dataset {dataset!r}; its labels are {classes.tolist()}."
                 )
-            if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+            is_number = isinstance(weight, Real)
+            if not is_number or not (weight == 0 or SMALLEST <= weight <= LARGEST):
                 raise ValueError(
                     f"class_weight of dataset {dataset!r} has {weight!r} for "
-                    f"{label!r}; "
-                    "weights are finite numbers of 0 or more."
+                    f"{label!r}; {ACCEPTED}."
                 )
             of_class[position[label]] = weight
     return of_class[np.maximum(codes, -1)]

@@ -37,15 +37,17 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     table : DataFrame
         Index (dataset, model), the models being expert, student and teacher;
         columns ``accuracy``, ``top_5_accuracy`` and ``mean_average_precision``
-        (the mean over the classes in y of the average precision of one class
-        against the rest), all in [0, 1].
+        (the mean over the classes in y that the models know of the average precision
+        of one class against the rest), all in [0, 1]. Where they know none of the
+        labels in y, the latter is NaN.
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If X and y do not match, no row is labelled, or a dataset has no student.
+        If X and y do not match, no row is labelled, a dataset has no student, or no
+        labelled row of one could be embedded.
 
     Examples
     --------
@@ -96,6 +98,8 @@ def _scores_of_models(
         store = as_store(estimator.memory)
         (embeddings,) = embed_parts(teacher.branches, [part], store)
         known = rows[~missing_rows(embeddings)[rows]]
+        if not len(known):
+            raise ValueError("no labelled row could be embedded")
         seen = [embedding[known] for embedding in embeddings]
         own = seen[[branch.name for branch in teacher.branches].index(name)]
         head = split_expert(name, estimator.experts_[name]).head
@@ -126,6 +130,8 @@ def _mean_average_precision(
     scores: npt.NDArray[np.float64], codes: npt.NDArray[np.int64]
 ) -> float:
     present = np.unique(codes[codes >= 0])
+    if not len(present):
+        return float("nan")
     return float(
         np.mean([average_precision_score(codes == c, scores[:, c]) for c in present])
     )

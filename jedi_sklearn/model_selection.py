@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 
-from ._multidataset import as_multidataset
+from ._multidataset import as_multidataset, is_row_wise
 from ._targets import read_targets
 
 __all__ = ["MultiDatasetKFold"]
@@ -64,9 +65,45 @@ class MultiDatasetKFold(BaseCrossValidator):
         """
         return self.n_splits
 
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+        """Yield the rows of each fold's training set and of its test set.
+
+        Parameters
+        ----------
+        X : MultiDataset, DataFrame or array-like of shape (n_rows, n_features)
+        y : mapping, MultiTarget or array-like of shape (n_rows,)
+        groups : ignored
+
+        Yields
+        ------
+        train, test : ndarray of int
+
+        Raises
+        ------
+        TypeError
+            If X is a plain mapping, whose rows have no common order.
+        ValueError
+            If X and y do not match, y has no label, or there are too few for so many
+            folds.
+        """
+        if not is_row_wise(X):
+            raise TypeError(
+                f"X is a mapping of the datasets {list(X)}, whose rows have no common "
+                "order; stack_datasets(X, y) gives them one."
+            )
+        yield from super().split(as_multidataset(X), y, groups)
+
     def _iter_test_indices(
         self, X: Any = None, y: Any = None, groups: Any = None
     ) -> Iterator[npt.NDArray[np.intp]]:
+        n_splits: Any = self.n_splits
+        if isinstance(n_splits, bool) or not isinstance(n_splits, Integral):
+            raise ValueError(
+                f"Invalid parameter value: n_splits={n_splits!r}. Valid values are "
+                "integers of 2 or more."
+            )
         # What is in no test set is in every training set, so that it suffices to
         # split the labelled rows.
         datasets = as_multidataset(X)

@@ -537,6 +537,104 @@ VALIDATION = [
            y={**Y_DICT, "b": ["x", "y"] + [None] * 10}, parameters=EARLY),
 ]  # fmt: skip
 
+
+def labels_of_a(*values: Any) -> Mapping[str, Any]:
+    labels = np.empty(20, dtype=object)
+    labels[:] = [values[row % len(values)] for row in range(20)]
+    return {**Y_DICT, "a": labels}
+
+
+# What hypothesis has found, see tests/fuzz.
+FOUND = [
+    of_fit("class", "'a' must be indexable by row", X={**X_DICT, "a": np.ndarray},
+           error=TypeError),
+    of_fit("memoryview", "'a' must be indexable by row.*memoryview",
+           X={**X_DICT, "a": memoryview(rows())}, error=TypeError),
+    of_fit("datasets in a dataset", "'a' must be indexable by row.*MultiDataset",
+           X={**X_DICT, "a": MultiDataset(X_DICT)}, error=TypeError),
+    of_fit("masked array", "'a' is a masked array.*filled",
+           X={**X_DICT, "a": np.ma.masked_equal(rows(), 0)}, error=TypeError),
+    of_fit("rows without values", r"'a' has 0 feature\(s\) \(shape=\(20, 0\)\)",
+           X={**X_DICT, "a": rows(width=0)}),
+    *(
+        of_fit(f"dataset named {name!r}", f"{name!a}.*one letter".replace("\\", r"\\"),
+               X={name: rows()})
+        for name in ("", "\udc80", "a\0")
+    ),
+    *(
+        of_fit(f"index of levels {names}", rf"levels \[{first}.*named 'dataset'",
+               X=pd.concat({n: pd.DataFrame(X_DICT[n]) for n in "ab"}, names=names))
+        for names, first in [(None, "None"), (["dataset", "dataset"], "'dataset'")]
+    ),
+    of_fit("columns of one name", "columns of X have the name 'p' more than once",
+           X=pd.DataFrame(rows(width=2), columns=["p", "p"]), y=Y_DICT["a"]),
+    of_fit("X of no kind", "X cannot be read as one table.*scalar", X=3.5),
+    of_fit("X that is a set", "X cannot be read as one table", X={1, 2}),
+    *(
+        of_fit(f"labels of type {kind}", f"Unknown label type: {kind} .*'a'",
+               y=labels_of_a(*values))
+        for kind, values in [
+            ("list", ([1], [2])),
+            ("set", ({1}, {2})),
+            ("tuple", ((1, 2), (3, 4))),
+            ("complex", (1j, 2j)),
+            ("object_", (2**63, 2**64)),
+            ("bytes", ("x", b"x")),
+        ]
+    ),
+    of_fit("label that ends with NUL", "label of dataset 'a' ends with NUL",
+           y=labels_of_a("x", "x\0", "y")),
+    of_fit("huge int in an array", "X cannot be read.*too large to convert",
+           X=np.full((20, 2), 10**400, dtype=object), y=Y_DICT["a"]),
+    of_fit("labels that are dates", "Unknown label type: datetime64.*'a'",
+           y={**Y_DICT, "a": np.array(["2020", "2021"] * 10, "M8[D]")}),
+    of_fit("labels of several sizes", "'a' are lists of several sizes",
+           y={**Y_DICT, "a": [np.ones((1, 2)), np.ones((1, 3))] * 10}),
+    *(
+        of_fit(f"label {value}", "too large for a label.*'a'", y=labels_of_a(0, value))
+        for value in (1e300, np.float32(1e30), -np.inf)
+    ),
+    of_fit("labels in a set", r"'a' have shape \(\)", y={**Y_DICT, "a": {0, 1}}),
+    *(
+        of_weights(f"{value} in row 7", f"'a' has {value} in row 7.*between 1e-12",
+                   {"a": twenty(value)})
+        for value in (2e13, 5e-324)
+    ),
+    *(
+        of_weights(name, "'a' is not one number for each row", {"a": weights})
+        for name, weights in [
+            ("ragged", [[1], [1, 2]] * 10), ("huge int", [10**400] * 20)
+        ]
+    ),
+    of_class_weight("huge int", "class_weight of dataset 'b' has 1000.*'y'.*1e-12",
+                    {"b": {"y": 10**400}}),
+    of_fit("complex embedding", "'a' cannot embed.*'a'.*real numbers, got complex128",
+           X={**X_DICT, "a": rows() * 1j},
+           parameters={"experts": with_expert(FunctionTransformer())}),
+    of_fit("durations as embedding", r"'a' cannot embed.*real numbers, got timedelta64",
+           X={**X_DICT, "a": np.ones((20, 4), "m8[s]")},
+           parameters={"experts": with_expert(FunctionTransformer())}),
+    of_fit("large embedding", r"'a' returned 1e\+30 for .* dataset 'a' \(row 7\)",
+           X={**X_DICT, "a": rows(at=1e30)},
+           parameters={"experts": with_expert(FunctionTransformer())}),
+    of_fit(
+        "embedding without features",
+        r"'a' returned an embedding of shape \(20, 0\)",
+        parameters={"experts": with_expert(FunctionTransformer(lambda X: X[:, :0]))},
+    ),
+    *(
+        of_fit(f"expert whose code raises {error}", f"'a' cannot embed.*'a': {error}: ",
+               parameters={"experts": with_expert(FunctionTransformer(fails))})
+        for error, fails in [
+            ("AttributeError", lambda X: X.lower()),
+            ("IndexError", lambda X: X[100]),
+            ("KeyError", lambda X: {}["p"]),
+            ("ZeroDivisionError", lambda X: 1 / 0),
+            ("StopIteration", lambda X: next(iter(()))),
+        ]
+    ),
+]  # fmt: skip
+
 FURTHER = [
     of_class_weight("numbers for datasets", "class_weight.*5.0.*'balanced'",
                     {"a": 5.0, "b": 1.0}),
@@ -558,7 +656,10 @@ FURTHER = [
                   parameters={"experts": [(n, WidthOfRows()) for n in "ab"]}),
 ]  # fmt: skip
 
-CASES = [*PARAMETERS, *DATA, *EXPERT_CASES, *LOSSES, *WEIGHTS, *VALIDATION, *FURTHER]
+CASES = [
+    *(*PARAMETERS, *DATA, *EXPERT_CASES, *LOSSES, *WEIGHTS, *VALIDATION, *FURTHER),
+    *FOUND,
+]
 
 
 @pytest.fixture
@@ -683,6 +784,35 @@ def test_series_of_labels_in_another_order():
         make_classifier().fit(X, y[::-1])
 
 
+def test_frozen_expert_that_is_not_linear__is_refused_before_anything_is_embedded():
+    def embed(X: Any) -> Any:
+        raise AssertionError("it was embedded")
+
+    head = FrozenEstimator(GaussianNB().fit(X_DICT["a"], Y_DICT["a"]))
+    expert = make_pipeline(FunctionTransformer(embed), head)
+    with pytest.raises(ValueError, match=r"'a' ends in .*GaussianNB.*no coef_"):
+        make_classifier(experts=with_expert(expert)).fit(X_DICT, Y_DICT)
+
+
+def test_evaluate__labels_that_no_model_knows__are_never_right(fitted):
+    table = evaluate(fitted, X_DICT, {"a": [7] * 20, "b": Y_DICT["b"]})
+    assert (table.loc["a", ["accuracy", "top_5_accuracy"]] == 0).all(axis=None)
+    assert table.loc["a", "mean_average_precision"].isna().all()
+    assert table.loc["b"].notna().all(axis=None)
+
+
+def test_masked_labels__are_of_unlabelled_rows():
+    masked = np.ma.masked_equal(Y_DICT["a"], 2)
+    clf = make_classifier().fit(X_DICT, {**Y_DICT, "a": masked})
+    assert clf.students_["a"].classes_.tolist() == [0, 1]
+
+
+def test_classes_nearly_as_many_as_rows__are_no_reason_to_warn():
+    X, y = rows(30), np.arange(30) % 16
+    clf = make_classifier(experts=[("a", StandardScaler())]).fit({"a": X}, {"a": y})
+    assert len(clf.students_["a"].classes_) == 16
+
+
 # The tools
 
 
@@ -726,6 +856,19 @@ def test_series_of_labels_in_another_order():
             "n_splits=1",
         ),
         (
+            lambda: list(MultiDatasetKFold(2).split(X_DICT, Y_DICT)),
+            TypeError,
+            r"\['a', 'b'\].*no common order; stack_datasets",
+        ),
+        *(
+            (
+                lambda n=n: list(MultiDatasetKFold(n).split(*STACKED)),
+                ValueError,
+                re.escape(f"n_splits={n!r}. Valid values are integers of 2 or more"),
+            )
+            for n in (None, 2.5, "2", True)
+        ),
+        (
             lambda: list(MultiDatasetKFold(9).split(*stack_datasets(X_DICT, Y_DICT))),
             ValueError,
             "n_splits=9",
@@ -738,6 +881,8 @@ def test_series_of_labels_in_another_order():
         "labels of no dataset",
         "nothing to split",
         "one fold",
+        "a mapping",
+        *("None", "half a fold", "a text", "True"),
         "more folds than rows",
     ],
 )
