@@ -41,6 +41,7 @@ LEFT_OUT = {
     "Install a newer one, or name": "needs a directory of a newer version",
     "newer than": "needs a file of a newer version",
     "must be str, int, float or bool": "fit refuses such labels before",
+    "classes of dtype": "is part of the message on a damaged card",
     "it has other tensors": "needs weights that were made to fit another card",
     "does not return the embedding": "needs a converter of skl2onnx that is wrong",
     "processes that": "needs several processes",
