@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from functools import cache, partial
+from typing import Any
 
 
-def available_device(device: str) -> str:
+def available_device(device: Any) -> str:
     """Return the device that "auto" stands for, any other as it is.
 
     Raises
@@ -17,12 +18,12 @@ def available_device(device: str) -> str:
     import torch
 
     _mind_forks()
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=torch.device(device))
         torch.Generator(device)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise ValueError(
             f"Invalid parameter value: device={device!r}. Valid values are 'auto' and "
             f"the devices of this machine's torch, such as 'cpu' ({error})."

@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
+# What enters the loss has to have a square in float32, and numbers of rows, units and
+# epochs are counted in int64.
+LARGEST, MANY = 1e18, 2**31
+
 
 class Accepted(NamedTuple):
     """A set of values and how a message calls it."""
@@ -29,27 +33,28 @@ def one_of(*values: Any) -> Accepted:
     return Accepted(holds, f"one of {texts}")
 
 
-def number(low: float, high: float = np.inf, *, open_low: bool = False) -> Accepted:
+def number(low: float, high: float = LARGEST, *, open_low: bool = False) -> Accepted:
     """Accept numbers from `low`, which may be left out itself, to below `high`."""
     bracket = "(" if open_low else "["
 
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Real):
             return False
-        return low <= float(value) < high and not (open_low and value == low)
+        as_it_is: Any = value  # not all fit into a float
+        return bool(low <= as_it_is < high and not (open_low and value == low))
 
     return Accepted(holds, f"numbers in {bracket}{low:g}, {high:g})")
 
 
-def integer(low: int) -> Accepted:
-    """Accept whole numbers from `low`."""
+def integer(low: int, high: int = MANY) -> Accepted:
+    """Accept whole numbers from `low` to below `high`."""
 
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Integral):
             return False
-        return int(value) >= low
+        return low <= int(value) < high
 
-    return Accepted(holds, f"integers of {low} or more")
+    return Accepted(holds, f"integers of {low} or more, below {high}")
 
 
 def or_callable(names: Accepted) -> Accepted:
@@ -76,7 +81,7 @@ def _are_callbacks(value: Any) -> bool:
 def _is_random_state(value: Any) -> bool:
     if value is None or isinstance(value, np.random.RandomState):
         return True
-    return integer(0).holds(value) and value < 2**32
+    return integer(0, 2**32).holds(value)
 
 
 _CLASSIFICATION = one_of("cross_entropy", "hinge", "one_vs_rest_hinge", "squared_hinge")
@@ -97,7 +102,7 @@ _ACCEPTED = {
     "temperature": _POSITIVE,
     "target_temperature": Accepted(
         lambda v: v is None or _POSITIVE.holds(v),
-        "numbers in (0, inf), and None",
+        f"{_POSITIVE.text}, and None",
     ),
     "target_dropout": one_of(True, False),
     "target_gradient": one_of(True, False),
@@ -118,7 +123,7 @@ _ACCEPTED = {
     "labelled_share": number(0, 1),
     "learning_rate": Accepted(
         lambda v: v == "auto" if isinstance(v, str) else _POSITIVE.holds(v),
-        "numbers in (0, inf), and 'auto'",
+        f"{_POSITIVE.text}, and 'auto'",
     ),
     "learning_rate_decay": one_of("cosine", "constant"),
     "precision": one_of("auto", "float32", "bfloat16"),

@@ -592,7 +592,7 @@ def test_alternating__restarted_or_not__other_students(data):
 
 
 def test_alternating__divergence__error_and_nothing_half_set(data):
-    clf = _alternating(learning_rate=1e38, max_epochs=4, n_rounds=1)
+    clf = _alternating(learning_rate=9e17, max_epochs=4, n_rounds=1)
     with pytest.raises(ValueError, match=r"diverged.*learning_rate"):
         clf.fit(*data)
     assert not hasattr(clf, "students_")

@@ -88,12 +88,12 @@ def of_parameter(name: str, value: Any, accepted: str) -> Case:
 NOT_A_NUMBER = [-0.5, float("nan"), float("inf"), "1", None, True, [1.0]]
 PARAMETERS = [
     *(
-        of_parameter(name, value, r"numbers in \[0, inf\)")
+        of_parameter(name, value, r"numbers in \[0, 1e\+18\)")
         for name in ("alpha", "beta", "gamma", "weight_decay")
         for value in NOT_A_NUMBER
     ),
     *(
-        of_parameter(name, value, r"numbers in \(0, inf\)")
+        of_parameter(name, value, r"numbers in \(0, 1e\+18\)")
         for name in ("temperature", "units_per_class", "learning_rate")
         for value in [0, *NOT_A_NUMBER]
     ),
@@ -157,7 +157,7 @@ PARAMETERS = [
     ),
     *(of_parameter("distill_from", v, "'all', 'own'") for v in ["others", 3, [], [1]]),
     *(
-        of_parameter("target_temperature", value, r"numbers in \(0, inf\), and None")
+        of_parameter("target_temperature", value, r"numbers in \(0, 1e\+18\), and None")
         for value in [0, -1.0, float("nan"), "1", True]
     ),
     of_fit("distill_from a stranger", "'c'", parameters={"distill_from": ["c"]}),

@@ -22,6 +22,7 @@ from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -33,6 +34,7 @@ from store_worker import noted, notes
 from jedi_sklearn import (
     JEDIClassifier,
     MultiDataset,
+    _state,
     evaluate,
     stack_datasets,
 )
@@ -421,6 +423,25 @@ def test_fingerprint__of_another_class_or_value__is_another(X):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_fingerprint__of_a_vectorizer__stays_when_it_is_used():
+    texts = ["some words", "other words"]
+    vectorizer = TfidfVectorizer().fit(texts)
+    before = fingerprint(vectorizer)
+    vectorizer.transform(texts)
+    # The address of an object, which is another one in another process.
+    vectorizer._stop_words_id = -1
+    assert fingerprint(vectorizer) == before
+
+
+def test_fingerprint__of_a_student__is_not_of_the_version(X, monkeypatch):
+    experts = [(name, StandardScaler()) for name in LABELS]
+    classifier = JEDIClassifier(experts, max_epochs=0, random_state=0).fit(X, LABELS)
+    student = next(iter(classifier.students_.values()))
+    before = fingerprint(student)
+    monkeypatch.setattr(_state, "__version__", "77.0")
+    assert fingerprint(student) == before
+
+
 def test_fingerprint__of_torch_weights__is_of_their_numbers(dtype):
     weights = torch.arange(6).reshape(2, 3).to(dtype)
     there = pickle.loads(pickle.dumps(weights))

@@ -881,7 +881,7 @@ def test_interrupt_within_the_first_epoch__empty_history(data):
 
 @pytest.mark.parametrize("max_epochs", [1, 5])
 def test_divergence__error_and_nothing_half_set(data, max_epochs):
-    clf = small_classifier(learning_rate=1e38, max_epochs=max_epochs)
+    clf = small_classifier(learning_rate=9e17, max_epochs=max_epochs)
     with pytest.raises(ValueError, match=r"diverged.*learning_rate"):
         clf.fit(*data)
     assert not hasattr(clf, "students_")

@@ -220,6 +220,12 @@ def _embed_good_rows(
                     "or leave it out; a store with on_error='skip' marks such rows as "
                     "missing. What is finished stays good."
                 ) from error
+    widths = sorted({part.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise ValueError(
+            f"Expert {work.maker.expert!r} returned embeddings of {widths} features for "
+            f"rows of dataset {work.dataset!r}; an expert must embed all in one width."
+        )
     if parts:
         return np.concatenate(parts), failures
     return np.empty((0, 0), dtype=np.float32), failures

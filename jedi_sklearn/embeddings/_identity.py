@@ -18,6 +18,9 @@ from joblib.hashing import NumpyHasher
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
+# Versions that wrote a state, and of vectorizers of texts the address of an object.
+NOT_IDENTIFYING = ("_sklearn_version", "_version", "_format", "_stop_words_id")
+
 
 class UnidentifiedError(ValueError):
     """An expert or a sample cannot be told apart from others."""
@@ -47,7 +50,8 @@ class _Hasher(NumpyHasher):
             obj = (type(obj), obj.fingerprint())
         elif isinstance(obj, BaseEstimator):
             state = dict(obj.__getstate__())
-            state.pop("_sklearn_version", None)
+            for name in NOT_IDENTIFYING:
+                state.pop(name, None)
             obj = (type(obj), state)
         super().save(obj)
 
