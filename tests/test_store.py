@@ -422,7 +422,6 @@ def test_fingerprint__of_another_class_or_value__is_another(X):
     assert fingerprint(noting[0]) != fingerprint("n")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_fingerprint__of_a_vectorizer__stays_when_it_is_used():
     texts = ["some words", "other words"]
     vectorizer = TfidfVectorizer().fit(texts)
@@ -442,6 +441,7 @@ def test_fingerprint__of_a_student__is_not_of_the_version(X, monkeypatch):
     assert fingerprint(student) == before
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_fingerprint__of_torch_weights__is_of_their_numbers(dtype):
     weights = torch.arange(6).reshape(2, 3).to(dtype)
     there = pickle.loads(pickle.dumps(weights))

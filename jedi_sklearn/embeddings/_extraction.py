@@ -223,8 +223,8 @@ def _embed_good_rows(
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
         raise ValueError(
-            f"Expert {work.maker.expert!r} returned embeddings of {widths} features for "
-            f"rows of dataset {work.dataset!r}; an expert must embed all in one width."
+            f"Expert {work.maker.expert!r} returned {widths} features for rows of "
+            f"dataset {work.dataset!r}; an expert must embed all in one width."
         )
     if parts:
         return np.concatenate(parts), failures
