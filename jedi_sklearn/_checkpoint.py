@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle  # nosec B403 - the user named the directory, see SECURITY.md
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -17,6 +18,8 @@ from ._files import alone, explained, write_whole
 FORMAT = 1
 MANIFEST = "fit.json"
 DIGEST_BYTES = 16
+FINDINGS = ("experts", "training", "result")
+LEFTOVER = re.compile(r"\..+\.(pickle|json)\.[0-9a-f]{32}\.tmp")
 
 _logger = logging.getLogger("jedi_sklearn")
 
@@ -68,21 +71,32 @@ class KeptFit:
         digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         if digest != _digest(content):
             raise ValueError(
-                f"{self._path(name)} has changed since it was written. Remove the "
-                "directory to fit anew."
+                f"{self._path(name)} has changed since it was written. Remove this "
+                "file to do again what it held."
             )
         return pickle.loads(content)  # nosec B301 - the user named the directory
 
     def write(self, name: str, content: Any) -> None:
         """Write an object in place of the one of this name."""
         if self.directory is not None:
-            pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+            try:
+                pickled = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                raise ValueError(
+                    f"The {name} of the fit cannot be pickled: {error}. Set "
+                    "checkpoint=None, or give experts that can be when they are fitted."
+                ) from error
             write_whole(self._path(name), [_digest(pickled), pickled])
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""
         if self.directory is not None:
             self._path(name).unlink(missing_ok=True)
+
+    @property
+    def has_something(self) -> bool:
+        """Whether there is anything that took time to find."""
+        return any(map(Path.exists, map(self._path, FINDINGS)))
 
     def _path(self, name: str) -> Path:
         assert self.directory is not None
@@ -109,7 +123,7 @@ def keep_fit(
     ValueError
         If what is there is of another fit, or of a newer version of the package.
     """
-    directory = Path(checkpoint)
+    directory = Path(checkpoint).absolute()  # wherever the fit may go
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"checkpoint='{directory}' must be a directory; it is a file.")
     if is_one_of_many:
@@ -121,20 +135,33 @@ def keep_fit(
         if is_free:
             yield _opened(directory, traits)
             return
-    _logger.info("Waiting for another process that fits the same in %s.", directory)
+    _logger.warning("Waiting for another process that fits the same in %s.", directory)
     with alone(lock):
         yield _opened(directory, traits)
 
 
 def _opened(directory: Path, traits: Traits) -> KeptFit:
     """Return what is kept of a fit, after a look at whether it is of this one."""
-    path = directory / MANIFEST
+    for leftover in directory.glob(".*.tmp"):  # of those that were killed
+        if LEFTOVER.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
+    path, kept = directory / MANIFEST, KeptFit(directory)
     if path.exists():
-        _check_same(directory, _read_manifest(path), traits)
-    else:
+        there = _read_manifest(path)
+        if kept.has_something:
+            _check_same(directory, there, traits)
+        elif there != traits:  # one that failed before anything was found
+            kept.remove("seeds")
+            path.unlink()
+    elif kept.has_something:
+        raise ValueError(
+            f"checkpoint='{directory}' has files of the names in which a fit is kept, "
+            f"but no {MANIFEST}; name another directory."
+        )
+    if not path.exists():
         manifest = {"format": FORMAT, "traits": traits}
         write_whole(path, [json.dumps(manifest, indent=1).encode()])
-    return KeptFit(directory)
+    return kept
 
 
 def _read_manifest(path: Path) -> dict[str, Trait]:
@@ -162,7 +189,7 @@ def _check_same(directory: Path, there: Traits, here: Traits) -> None:
     differences = [
         _difference(name, there.get(name), here.get(name))
         for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
+        if _digest_of(there, name) != _digest_of(here, name)
     ]
     if differences:
         raise ValueError(
@@ -170,6 +197,10 @@ def _check_same(directory: Path, there: Traits, here: Traits) -> None:
             f"{'; '.join(differences)}. Give what that fit was given to go on with it, "
             "name another directory, or remove this one."
         )
+
+
+def _digest_of(traits: Traits, name: str) -> str | None:
+    return traits[name].digest if name in traits else None
 
 
 def _difference(name: str, there: Trait | None, here: Trait | None) -> str:

@@ -200,7 +200,8 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
     checkpoint_epochs : int or None, default=None
         Number of epochs after which the training is written down.
     checkpoint_minutes : float, default=5
-        Minutes after which it is, also in the middle of an epoch; 0 is every batch.
+        Minutes after which it is, on a CPU also in the middle of an epoch; 0 is every
+        batch.
     device : str, default="auto"
         A device of torch; "auto" is CUDA where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -498,6 +499,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         with self._kept_fit(params, given, targets, last) as kept:
             result = run_fit(params, given, last, kept)
         self._set_fitted(X, given, targets, result)
+        _warn(result)
         return self
 
     def partial_fit(
@@ -532,19 +534,20 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
             If a dataset or a label is not known, or anything that `fit` raises for.
         """
         self._check_parameters()
-        data, targets = self._read(X, y, sample_weight)
+        known = self._known_labels()
+        data, targets = self._read(X, y, sample_weight, known)
         params = one_epoch(self.get_params(deep=False), getattr(self, "n_iter_", 0))
-        if not hasattr(self, "students_"):
+        if not known:
             check_trainable(y, data.labels)
             check_sources(self.distill_from, list(data.datasets))
             check_classes(classes, targets, targets.classes)
             given = Given(data, None, list(data.datasets), list(data.labels))
             result = run_fit(params, given, None, KeptFit(None))
             self._set_fitted(X, given, targets, result)
+            _warn(result)
             return self
         check_further(X, data.datasets, self.datasets_)
         check_sources(self.distill_from, self.datasets_)
-        known = {name: student.classes_ for name, student in self.students_.items()}
         check_classes(classes, targets, known)
         if is_row_wise(X):
             validate_data(self, X, reset=False, skip_check_array=True)
@@ -554,6 +557,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         history = pd.concat([self.history_, result.trained.history])
         self._set_models(result)
         self._set_history(history)
+        _warn(result)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -641,7 +645,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         check_is_fitted(self)
         check_kinds(X, y)
         datasets = as_students_rows(X, list(self.students_))
-        labels = read_targets(y, datasets).labels
+        labels = read_targets(y, datasets, self._known_labels()).labels
         if not labels:
             raise ValueError("y has no labelled row; score needs at least one.")
         check_kinds(X, sample_weight, "sample_weight")
@@ -723,9 +727,21 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         losses_of(params)
         as_store(self.memory)
 
-    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[TrainingData, Targets]:
-        name = self._name_of_array()
-        return read_training_data(X, y, name, sample_weight, self.class_weight)
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        known: Mapping[str, npt.NDArray] | None = None,
+    ) -> tuple[TrainingData, Targets]:
+        return read_training_data(
+            X, y, self._name_of_array(), sample_weight, self.class_weight, known
+        )
+
+    def _known_labels(self) -> dict[str, npt.NDArray]:
+        """Return the labels of each student, none before fit."""
+        students = getattr(self, "students_", {})
+        return {name: student.classes_ for name, student in students.items()}
 
     def __sklearn_clone__(self) -> Self:
         copy = super().__sklearn_clone__()
@@ -794,7 +810,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         self.n_iter_ = len(history)
 
     def _set_models(self, result: FitResult) -> None:
-        """Set what a further fit changes, and warn where it ended before its time."""
+        """Set what a further fit changes."""
         trained = result.trained
         self._experts = list(result.experts)
         self._weights: dict[str, Any] = trained.weights._asdict()
@@ -805,8 +821,12 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         self.students_, self.teachers_ = distilled_classifiers(
             result.experts, trained, list(self._columns), self.kept_experts_
         )
-        if trained.problem is not None:
-            warnings.warn(trained.problem, stacklevel=4)
+
+
+def _warn(result: FitResult) -> None:
+    """Say where a fit ended before its time, when nothing can fail any more."""
+    if result.trained.problem is not None:
+        warnings.warn(result.trained.problem, stacklevel=3)
 
 
 def _check_one_process() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from ._checkpoint import KeptFit
 from ._embed import check_width
@@ -209,14 +211,40 @@ def _fit_experts(
 
 def _without_frozen(experts: Sequence[Expert]) -> list[Expert]:
     """Leave out the encoders that are as they were given, which may be large."""
-    return [e._replace(encoder=None) if is_frozen(e.encoder) else e for e in experts]
+    return [e._replace(encoder=_unfrozen_parts(e.encoder)) for e in experts]
 
 
 def _with_frozen(kept: Sequence[Expert], given: Sequence[Expert]) -> list[Expert]:
     return [
-        k._replace(encoder=g.encoder) if k.encoder is None else k
+        k._replace(encoder=_completed(k.encoder, g.encoder))
         for k, g in zip(kept, given, strict=True)
     ]
+
+
+def _unfrozen_parts(encoder: Any) -> Any:
+    """Return an encoder with None for what is frozen, steps of Pipelines too."""
+    if is_frozen(encoder):
+        return None
+    if not isinstance(encoder, Pipeline):
+        return encoder
+    return _of_steps(encoder, [_unfrozen_parts(step) for _, step in encoder.steps])
+
+
+def _completed(kept: Any, given: Any) -> Any:
+    if kept is None:
+        return given
+    if not isinstance(kept, Pipeline):
+        return kept
+    parts = [own for _, own in kept.steps], [own for _, own in given.steps]
+    return _of_steps(kept, list(map(_completed, *parts)))
+
+
+def _of_steps(pipeline: Pipeline, steps: list[Any]) -> Pipeline:
+    """Return a fitted Pipeline with other steps."""
+    changed = copy(pipeline)
+    names = [name for name, _ in pipeline.steps]
+    changed.steps = list(zip(names, steps, strict=True))
+    return changed
 
 
 def _embedded(

@@ -225,6 +225,8 @@ def _classes(classes: npt.NDArray) -> npt.NDArray:
         classes = np.array(classes.tolist())
     if classes.dtype.kind == "f":
         return classes.astype(np.float64)
+    if classes.dtype.kind == "u" and classes.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"ONNX has labels of int64; {classes.max()} is larger.")
     return classes.astype(object if classes.dtype.kind == "U" else np.int64)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -103,6 +104,8 @@ def write_student(path: Path, parts: Parts) -> list[str]:
         "classes": classes,
         "experts": [expert._asdict() for expert in experts],
     }
+    if card_path.exists():
+        _read_card(card_path)  # or it is no card, and of somebody else
     write_whole(path, [content])
     # The card comes last: it is true of the other file, or says that it is not.
     write_whole(card_path, [json.dumps(card, indent=2).encode()])
@@ -248,6 +251,8 @@ def _read_classes(written: Mapping[str, Any]) -> npt.NDArray:
         raise ValueError(f"classes of dtype {dtype}")
     classes = np.empty(len(written["values"]), dtype)
     classes[:] = written["values"]
+    if classes.tolist() != written["values"] or len(np.unique(classes)) < len(classes):
+        raise ValueError(f"classes {written['values']} of dtype {dtype}")
     return classes
 
 
@@ -267,8 +272,13 @@ def _read_card(path: Path) -> _Card:
             "Install that version or a later one."
         )
     with _named(f"{str(path)!r} is damaged, or no card of a student"):
-        experts = [_Described(**expert) for expert in card["experts"]]
+        experts = [_read_expert(**expert) for expert in card["experts"]]
         return _Card(_read_classes(card["classes"]), experts, str(card["sha256"]))
+
+
+def _read_expert(width: int, units: int, **others: Any) -> _Described:
+    n_features, n_units = operator.index(width), operator.index(units)
+    return _Described(width=n_features, units=n_units, **others)
 
 
 @contextmanager

@@ -47,7 +47,9 @@ class Targets(NamedTuple):
         return {name: labels.classes for name, labels in self.labels.items()}
 
 
-def read_targets(y: Any, datasets: MultiDataset) -> Targets:
+def read_targets(
+    y: Any, datasets: MultiDataset, known: Mapping[str, npt.NDArray] | None = None
+) -> Targets:
     """Return the labels of each dataset that has any, in the order of its rows.
 
     Parameters
@@ -69,7 +71,7 @@ def read_targets(y: Any, datasets: MultiDataset) -> Targets:
         _check_alignment(y, datasets)
         labels = {name: encode_labels(y[name], name) for name in y}
     else:
-        labels, composite = _read_rows(y, datasets)
+        labels, composite = _read_rows(y, datasets, known or {})
     labelled = {n: labels[n] for n in sorted(labels) if labels[n].labelled.any()}
     return Targets(labelled, composite)
 
@@ -149,7 +151,9 @@ def _check_alignment(y: Mapping[str, Any], datasets: MultiDataset) -> None:
         )
 
 
-def _read_rows(y: Any, datasets: MultiDataset) -> tuple[dict[str, Labels], bool]:
+def _read_rows(
+    y: Any, datasets: MultiDataset, known: Mapping[str, npt.NDArray]
+) -> tuple[dict[str, Labels], bool]:
     """Read labels in one array over all rows, and say whether they are composite."""
     groups = datasets.groups
     check_same_order(y, groups, "y")
@@ -168,7 +172,8 @@ def _read_rows(y: Any, datasets: MultiDataset) -> tuple[dict[str, Labels], bool]
     parts = {name: y[datasets.rows_of(name)] for name in datasets}
     if composite:
         parts = {name: _bare(part, name) for name, part in parts.items()}
-    if len(datasets) == 1 and y.dtype.kind == "i" and set(y.tolist()) == {-1, 1}:
+    (classes,) = known.values() if len(known) == 1 else (y,)
+    if len(datasets) == 1 and y.dtype.kind == "i" and set(classes.tolist()) == {-1, 1}:
         # The two classes of a binary problem, as scikit-learn's users write them;
         # with -1 for unlabelled there would be but one class.
         classes, codes = np.unique(y, return_inverse=True)

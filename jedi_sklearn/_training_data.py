@@ -87,7 +87,12 @@ class TrainingData(NamedTuple):
 
 
 def read_training_data(
-    X: Any, y: Any, name: str, sample_weight: Any = None, class_weight: Any = None
+    X: Any,
+    y: Any,
+    name: str,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    known: Mapping[str, npt.NDArray] | None = None,
 ) -> tuple[TrainingData, Targets]:
     """Read the arguments of fit.
 
@@ -99,6 +104,8 @@ def read_training_data(
         Name of the dataset where X does not say it.
     sample_weight : mapping of str to array-like, array-like or None
     class_weight : mapping, "balanced" or None
+    known : mapping of str to ndarray, optional
+        The labels of each dataset where the rows need not have all of them.
 
     Returns
     -------
@@ -114,7 +121,7 @@ def read_training_data(
     check_kinds(X, y)
     check_kinds(X, sample_weight, "sample_weight")
     datasets = as_multidataset(X, name)
-    targets = read_targets(y, datasets)
+    targets = read_targets(y, datasets, known or {})
     weights = {
         name: RowWeights(rows, np.ones(len(rows)))
         for name, rows in read_sample_weights(sample_weight, datasets).items()
@@ -124,10 +131,13 @@ def read_training_data(
         {name: of_rows.rows > 0 for name, of_rows in weights.items()},
         "have sample_weight zero",
     )
-    of_classes = class_weight_of(class_weight, list(data.labels))
+    of_classes = class_weight_of(class_weight, list(known or data.labels))
     for name, labels in data.labels.items():
+        weight, classes = of_classes.get(name), labels.classes
+        if known and isinstance(weight, Mapping):
+            classes = known[name]
         of_labels = class_weights_of_rows(
-            of_classes[name], name, labels.classes, labels.codes
+            weight, name, classes, labels.codes_in(classes)
         )
         if not of_labels[labels.labelled].any():
             raise ValueError(
@@ -148,7 +158,8 @@ def read_validation(X: Any, y: Any, name: str, data: TrainingData) -> TrainingDa
     ValueError
         If they are of other datasets, or no student could be scored on them.
     """
-    held_out, _ = read_training_data(X, y, name)
+    known = {dataset: labels.classes for dataset, labels in data.labels.items()}
+    held_out, _ = read_training_data(X, y, name, known=known)
     for dataset in held_out.datasets:
         if dataset not in data.datasets:
             raise ValueError(

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from ._checkpoint import Trait
 from ._device import available_device
@@ -64,7 +65,9 @@ def traits_of(
     for number, callback in enumerate(params["callbacks"] or ()):
         traits[f"callbacks[{number}]"] = _of(f"callbacks[{number}]", _known(callback))
     for name, expert in named_experts(params["experts"] or ()):
-        traits[f"expert {name!r}"] = _of(f"expert {name!r}", expert)
+        # A clone is what is fitted, and has lost what a frozen one keeps.
+        known = clone(expert, safe=False)
+        traits[f"expert {name!r}"] = _of(f"expert {name!r}", known)
     traits |= _of_data(given.data, "")
     for name, labels in targets.labels.items():
         reported = targets.reported(name, labels.classes).tolist()
@@ -98,6 +101,8 @@ def _of_value(name: str, value: Any) -> Trait:
     """Return the trait of a parameter; 1 is 1.0."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if is_number or isinstance(value, str | bool | None):
+        if isinstance(value, str):
+            value = str(value)  # also of NumPy's
         text = repr(float(value) if is_number else value)
         return Trait(text, text)
     shown = repr(value)

@@ -63,7 +63,8 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     check_is_fitted(estimator)
     check_kinds(X, y)
     datasets = as_students_rows(X, list(estimator.students_))
-    labelled = read_targets(y, datasets).labels
+    classes = {name: student.classes_ for name, student in estimator.students_.items()}
+    labelled = read_targets(y, datasets, classes).labels
     if not labelled:
         raise ValueError("y has no labelled row; evaluate needs at least one.")
     rows = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -215,7 +216,10 @@ def _is_meant(interrupt: KeyboardInterrupt) -> bool:
         last = last.tb_next
     if last is None:
         return False
-    operation = last.tb_frame.f_code.co_code[last.tb_lasti]
+    code = last.tb_frame.f_code
+    if code is getattr(signal.getsignal(signal.SIGINT), "__code__", None):
+        return False  # by a program's own handler of it
+    operation = code.co_code[last.tb_lasti]
     return operation == dis.opmap["RAISE_VARARGS"]
 
 

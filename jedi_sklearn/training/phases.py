@@ -122,6 +122,7 @@ def run_phases(
     check_same([seed, *rows.labels, *_arrays(first)], str(dropout.generator.device))
     weights = first
     n_done, history = (0, []) if saving is None else saving.done
+    saver = None if saving is None else SaveTraining(saving)
     for number, phase in enumerate(optimisation.phases):
         if number < n_done:
             continue
@@ -141,13 +142,13 @@ def run_phases(
                 *([] if scores is None else [scores]),
                 *patience,
                 *callbacks,
-                *_saver(saving, number, history),
+                *([] if saver is None else [saver.of_phase(number, history)]),
             ],
         )
         net.fit(batches)
         weights = to_numpy(net.module_)
         history = [*history, *net.history]
-        problem = _problem(net, divergence.found_, history)
+        problem = _problem(net, divergence.found_, history, bool(patience))
         if net.was_ended_ and not any(p.stopped_ for p in patience):
             break  # by a problem, by the user or by a callback of theirs
     return Outcome(net, history, problem)
@@ -190,13 +191,9 @@ def _patience(
     return [KeepBest(scores, phase.students, optimisation.patience)]
 
 
-def _saver(
-    saving: Saving | None, number: int, history: list[Any]
-) -> list[SaveTraining]:
-    return [] if saving is None else [SaveTraining(saving, number, history)]
-
-
-def _problem(net: JointNet, diverged: str, history: list[Any]) -> Warning | None:
+def _problem(
+    net: JointNet, diverged: str, history: list[Any], keeps_best: bool
+) -> Warning | None:
     """Return what to warn of, if anything.
 
     Parameters
@@ -206,6 +203,8 @@ def _problem(net: JointNet, diverged: str, history: list[Any]) -> Warning | None
         What is not finite.
     history : list of dict
         The records of all good epochs.
+    keeps_best : bool
+        Whether the weights are the best of all epochs.
     """
     if diverged:
         number = len(history) + 1
@@ -217,12 +216,13 @@ def _problem(net: JointNet, diverged: str, history: list[Any]) -> Warning | None
             )
         return ConvergenceWarning(
             f"The training diverged in epoch {number}: {diverged} is not finite. It "
-            f"ends with the weights of epoch {number - 1}. {advice}"
+            f"ends with the {'best ' * keeps_best}weights of epoch {number - 1}"
+            f"{' and before' * keeps_best}. {advice}"
         )
     if net.was_interrupted_:
         return UserWarning(
             f"The training was interrupted in epoch {len(history)}; the weights are "
-            "those of that moment."
+            f"{'the best until then' if keeps_best else 'those of that moment'}."
         )
     return None
 

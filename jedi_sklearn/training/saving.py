@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,12 @@ from .scoring import ScoreRows
 
 # Their attributes say nothing of the epochs that follow.
 WITHOUT_STATE = (EpochTimer, ProgressLine, ScoreRows)
+
+# What is data, and random states.
+PLAIN = (
+    *(bool, int, float, complex, str, bytes, np.generic, np.ndarray, Tensor),
+    *(random.Random, np.random.Generator, np.random.RandomState),
+)
 
 State = dict[str, Any]
 
@@ -65,19 +73,19 @@ class SaveTraining(Callback):
     Parameters
     ----------
     saving : Saving
-    phase : int
-        Number of the phase that the net trains.
-    history : list of dict
-        Records of the epochs of earlier phases.
     """
 
-    def __init__(self, saving: Saving, phase: int, history: list[Any]) -> None:
+    def __init__(self, saving: Saving) -> None:
         self.saving = saving
-        self.phase = phase
+        self.saved_ = time.monotonic()
+
+    def of_phase(self, number: int, history: list[Any]) -> SaveTraining:
+        """Turn to a phase, before which there were the epochs of a history."""
+        self.phase = number
         self.history = history
+        return self
 
     def on_train_begin(self, net: Any, X: Any, **_: Any) -> None:
-        self.saved_ = time.monotonic()
         self.n_batches_ = len(X)
         of_phase = self.saving.last is not None and self.saving.done[0] == self.phase
         self.last_ = _unpacked(self.saving.last) if of_phase else None
@@ -90,6 +98,7 @@ class SaveTraining(Callback):
         # What the callbacks do at the beginning of this epoch they had done.
         if self.last_ is not None and net.position_.n_done:
             _restore_callbacks(net, self.last_)
+            net.history[-1]["batches"].extend(self.last_["batches"])
         self.last_ = None
 
     def on_batch_end(self, net: Any, **_: Any) -> None:
@@ -112,10 +121,13 @@ class SaveTraining(Callback):
             "phase": self.phase,
             "earlier": self.history,
             "history": [_plain(epoch) for epoch in net.history.to_list()[:n_epochs]],
+            "batches": [_plain(batch) for batch in net.history[-1]["batches"]],
             "position": position,
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "dropout": net.module_.dropout.generator.get_state(),
+            # Callbacks may change which weights are trained.
+            "trained": [w.requires_grad for w in net.module_.parameters()],
             "callbacks": [_state_of(callback) for callback in _with_state(net)],
         }
         self.saving.write(_packed(state))
@@ -127,6 +139,10 @@ def _restore(net: Any, state: State) -> None:
     net.history.extend(state["history"])
     net.module_.load_state_dict(state["module"])
     net.optimizer_.load_state_dict(state["optimizer"])
+    for weights, is_trained in zip(
+        net.module_.parameters(), state["trained"], strict=True
+    ):
+        weights.requires_grad_(is_trained)
     for group in net.optimizer_.param_groups:
         if isinstance(group["lr"], Tensor):
             # A recorded step reads it where the network is.
@@ -140,7 +156,7 @@ def _restore_callbacks(net: Any, state: State) -> None:
         for name, value in of_callback.items():
             part: Any = getattr(callback, name, None)
             if _has_state(part):
-                part.load_state_dict(value)
+                part.load_state_dict(deepcopy(value))  # some take it apart
             else:
                 setattr(callback, name, deepcopy(value))
 
@@ -179,10 +195,9 @@ def _is_plain(value: Any) -> bool:
     """Say whether something is data, through and through."""
     if isinstance(value, Mapping):
         return all(map(_is_plain, [*value.keys(), *value.values()]))
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple | set | deque):
         return all(map(_is_plain, value))
-    plain = (bool, int, float, complex, str, bytes, np.generic, np.ndarray, Tensor)
-    return value is None or isinstance(value, plain)
+    return value is None or isinstance(value, PLAIN)
 
 
 class _Packed(NamedTuple):
@@ -207,7 +222,9 @@ def _unpacked(value: Any) -> Any:
 
 def _in_parts(change: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: change(part) for name, part in value.items()}
+        changed = copy(value)  # of the same class
+        changed.update({name: change(part) for name, part in value.items()})
+        return changed
     if isinstance(value, Position):
         return Position(*map(change, value))
     if type(value) in (list, tuple):
