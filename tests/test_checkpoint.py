@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import defaultdict, deque
 from functools import partial
 
 import joblib
@@ -21,7 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from small_fits import small_classifier
 
 from benchmarks.fit_kills import SETTINGS, bits_of, fitted, kill_fits
@@ -161,6 +163,69 @@ def test_callbacks_go_on_as_if_nothing_had_happened(
         assert callback.told == undisturbed.told
 
 
+class Remembers(Callback):
+    """Keeps what it is told in containers of several kinds, and draws from them."""
+
+    def __init__(self):
+        self.last = deque([1.0], maxlen=2)
+        self.counts = defaultdict(int)
+        self.random_ = np.random.default_rng(3)
+
+    def on_batch_end(self, net, **_):
+        self.counts[len(net.history)] += 1
+        net.history.record_batch("count", self.counts[len(net.history)])
+        self.last.append(self.last[-1] * self.random_.uniform(0.9, 1.0))
+        for group in net.optimizer_.param_groups:
+            group["lr"] *= self.last[0]
+
+    def on_epoch_end(self, net, **_):
+        counts = [batch["count"] for batch in net.history[-1]["batches"]]
+        for group in net.optimizer_.param_groups:
+            group["lr"] /= 1 + sum(counts)
+
+
+@pytest.mark.parametrize("n_written", [5, 6, 7, 8, 9])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Remembers,
+        partial(Freezer, "teachers*"),
+        partial(
+            LRScheduler,
+            "CyclicLR",
+            base_lr=0.001,
+            max_lr=0.01,
+            step_every="batch",
+            step_size_up=3,
+            cycle_momentum=False,
+        ),
+    ],
+    ids=["own", "Freezer", "CyclicLR"],
+)
+def test_what_callbacks_hold_and_change_goes_on(
+    make, n_written, classifier, monkeypatch
+):
+    expected = clone(classifier).set_params(callbacks=[make()], checkpoint=None)
+    expected.fit(X, Y)
+    broken_off(monkeypatch, classifier.set_params(callbacks=[make()]), n_written)
+    classifier.set_params(callbacks=[make()]).fit(X, Y)
+    assert bits_of(classifier) == bits_of(expected)
+
+
+def test_minutes_go_on_over_phases(tmp_path, monkeypatch):
+    seconds, names = itertools.count(), []
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    whole = KeptFit.write
+    monkeypatch.setattr(
+        KeptFit, "write", lambda *args: (names.append(args[1]), whole(*args))
+    )
+    params = {"schedule": "alternating", "n_rounds": 5, "max_epochs": 10}
+    params["batch_size"] = 100
+    small_classifier(checkpoint=tmp_path, checkpoint_minutes=0.1, **params).fit(X, Y)
+    # A phase looks at the clock twice.
+    assert names.count("training") >= 2
+
+
 def test_validation_rows_are_those_of_the_undisturbed_fit(classifier, monkeypatch):
     given = {"X_val": X, "y_val": Y}
     classifier.set_params(early_stopping=True, keep_expert=True)
@@ -274,6 +339,46 @@ def test_frozen_encoders_are_not_written(tmp_path):
     assert (tmp_path / "result.pickle").stat().st_size < encoder.components_.nbytes
 
 
+def test_frozen_steps_of_a_pipeline_are_not_written(tmp_path):
+    wide = np.random.default_rng(0).normal(size=(250, 200))
+    first = FrozenEstimator(PCA(100).fit(wide))
+    rows = {name: np.tile(part, 40) for name, part in X.items()}
+    experts = [(name, make_pipeline(first, StandardScaler())) for name in "ab"]
+    classifier = small_classifier(experts, checkpoint=tmp_path).fit(rows, Y)
+    again = small_classifier(experts, checkpoint=tmp_path).fit(rows, Y)
+    assert bits_of(again) == bits_of(classifier)
+    np.testing.assert_array_equal(
+        again.predict_proba(rows)["a"], classifier.predict_proba(rows)["a"]
+    )
+    assert (tmp_path / "result.pickle").stat().st_size < 100_000
+
+
+def test_what_killed_writers_leave_is_removed(classifier):
+    classifier.checkpoint.mkdir()
+    leftover = classifier.checkpoint / f".training.pickle.{'0' * 32}.tmp"
+    others = [classifier.checkpoint / name for name in (".a.tmp", "b.tmp", ".lock")]
+    for path in (leftover, *others):
+        path.write_text("content")
+    classifier.fit(X, Y)
+    assert not leftover.exists()
+    assert all(path.exists() for path in others)
+
+
+class Moves(Callback):
+    """Goes elsewhere in the middle of a fit."""
+
+    def on_epoch_end(self, net, **_):
+        if os.path.exists("elsewhere"):
+            os.chdir("elsewhere")
+
+
+def test_a_fit_may_change_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    small_classifier(checkpoint="fit", checkpoint_epochs=1, callbacks=[Moves]).fit(X, Y)
+    assert (tmp_path / "fit" / "result.pickle").exists()
+
+
 def test_only_the_owner_may_enter(classifier):
     classifier.fit(X, Y)
     if os.name == "posix":
@@ -329,6 +434,45 @@ def test_another_fit_is_refused_by_name(
     assert before == {f: f.read_bytes() for f in classifier.checkpoint.iterdir()}
 
 
+def test_a_frozen_expert_is_not_one_that_is_fitted(classifier):
+    encoder = PCA(2).fit(X["a"][:9])
+    frozen = [("a", FrozenEstimator(encoder)), ("b", PCA(2))]
+    classifier.set_params(experts=frozen).fit(X, Y)
+    with pytest.raises(ValueError, match="another one: other expert 'a'"):
+        classifier.set_params(experts=[("a", encoder), ("b", PCA(2))]).fit(X, Y)
+
+
+def test_an_expert_that_was_fitted_is_the_one_that_will_be(classifier, monkeypatch):
+    classifier.set_params(experts=[("a", PCA(2)), ("b", PCA(2))]).fit(X, Y)
+    begun = count_trainings(monkeypatch)
+    fitted = PCA(2).fit(X["a"])
+    classifier.set_params(experts=[("a", fitted), ("b", fitted)]).fit(X, Y)
+    assert begun == []
+
+
+def test_a_fit_that_failed_makes_room_for_the_corrected_one(classifier):
+    with pytest.raises(ValueError, match="Expert 'a' could not be fitted"):
+        classifier.set_params(experts=[("a", PCA(99)), ("b", PCA(2))]).fit(X, Y)
+    classifier.set_params(experts=[("a", PCA(2)), ("b", PCA(2))], random_state=3)
+    expected = clone(classifier).set_params(checkpoint=None).fit(X, Y)
+    assert bits_of(classifier.fit(X, Y)) == bits_of(expected)
+
+
+@pytest.mark.parametrize(
+    ("params", "same"),
+    [
+        ({"class_weight": {"up": 1, "down": 2}}, {"down": 2, "up": 1}),
+        ({"schedule": "joint"}, np.str_("joint")),
+    ],
+)
+def test_the_same_value_is_the_same(params, same, classifier, monkeypatch):
+    rows, labels, (name,) = {"a": X["a"]}, {"a": Y["a"]}, params
+    classifier.set_params(experts=[("a", PCA(2))], **params).fit(rows, labels)
+    begun = count_trainings(monkeypatch)
+    classifier.set_params(**{name: same}).fit(rows, labels)
+    assert begun == []
+
+
 @pytest.mark.parametrize(
     "params",
     [{"verbose": 0}, {"n_jobs": 2}, {"alpha": np.float32(1)}, {"checkpoint_epochs": 2}],
@@ -370,6 +514,31 @@ def test_several_processes_are_refused(classifier, monkeypatch):
 
 
 # Directories that are not as they were
+
+
+def test_files_of_somebody_else_are_left_alone(classifier):
+    classifier.checkpoint.mkdir()
+    (classifier.checkpoint / "result.pickle").write_text("my results")
+    with pytest.raises(ValueError, match=r"but no fit\.json; name another directory"):
+        classifier.fit(X, Y)
+    assert files(classifier.checkpoint) == ["result.pickle"]
+
+
+def test_an_expert_that_cannot_be_pickled_once_fitted_is_an_error(classifier):
+    experts = [("a", HasLock()), ("b", PCA(2))]
+    with pytest.raises(ValueError, match="The experts of the fit cannot be pickled"):
+        classifier.set_params(experts=experts).fit(X, Y)
+
+
+class HasLock(TransformerMixin, BaseEstimator):
+    """An encoder that has a lock once it is fitted."""
+
+    def fit(self, X, y=None):
+        self.lock_ = threading.Lock()
+        return self
+
+    def transform(self, X):
+        return np.asarray(X)
 
 
 def test_a_file_is_no_checkpoint(tmp_path):
@@ -548,6 +717,39 @@ def test_an_interrupt_before_the_training_is_one(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         classifier.fit(X, Y)
     assert not hasattr(classifier, "students_")
+
+
+def test_an_interrupt_by_a_handler_of_the_program_is_one(tmp_path):
+    def handler(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        classifier = small_classifier(callbacks=[Interrupt(3)], checkpoint=tmp_path)
+        with pytest.warns(UserWarning, match="was interrupted in epoch 3"):
+            classifier.fit(X, Y)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "result.pickle" not in files(tmp_path)
+
+
+def test_the_best_weights_are_those_of_an_interrupted_early_stopping():
+    classifier = small_classifier(callbacks=[Interrupt(3)], early_stopping=True)
+    with pytest.warns(UserWarning, match="in epoch 3; the weights are the best until"):
+        classifier.fit(X, Y, X_val=X, y_val=Y)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_warning_that_is_an_error_leaves_a_whole_estimator(method):
+    classifier = small_classifier(max_epochs=5)
+    if method == "partial_fit":
+        classifier.fit(X, Y)
+    classifier.set_params(callbacks=[Interrupt(1)])
+    with pytest.raises(UserWarning, match="was interrupted in epoch 1"):
+        getattr(classifier, method)(X, Y)
+    classifier.set_params(callbacks=None).partial_fit(X, Y)
+    assert classifier.n_iter_ == len(classifier.history_)
 
 
 def test_a_callback_that_ends_the_training_means_it(classifier):

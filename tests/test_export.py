@@ -647,3 +647,10 @@ def test_library_missing__error_says_what_to_install(path, without, library):
 def test_load__of_an_encoder_that_is_given__without_skops(of_torch, without):
     without("skops")
     load_student(of_torch, torch_encoder())
+
+
+def test_card_of_something_else__is_not_overwritten(tmp_path):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(ValueError, match=r"config\.json' is damaged, or no card"):
+        student_of(PCA(2)).export(tmp_path / "config.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

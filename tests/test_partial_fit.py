@@ -179,6 +179,28 @@ def test_weights_and_a_mapping_of_them(fitted):
     assert bits_of(fitted) == bits_of(expected)
 
 
+def test_minus_one_stays_a_class_where_it_was_one():
+    signs = np.where(Y["a"] == 1, 1, -1)
+    classifier = small_classifier([("a", PCA(2))]).fit(X["a"], signs)
+    negative = signs == -1
+    classifier.partial_fit(X["a"][negative], signs[negative])
+    assert np.isfinite(classifier.history_.to_numpy()).all()
+    assert 0 <= classifier.score(X["a"][negative], signs[negative]) <= 1
+    table = evaluate(classifier, X["a"][negative], signs[negative])
+    assert np.isfinite(table["accuracy"]).all()
+    classifier.fit(X["a"], signs, X_val=X["a"][negative], y_val=signs[negative])
+
+
+@pytest.mark.parametrize("some", [["b"], ["a", "b"]])
+def test_class_weights_are_of_all_classes(some):
+    params = {"class_weight": {"a": {0: 2.0, 1: 1.0}}}
+    classifier = small_classifier(**params).fit(X, Y)
+    ones = {name: Y_MORE[name] == 1 for name in some}
+    rows = {name: X_MORE[name][ones[name]] for name in some}
+    classifier.partial_fit(rows, {name: Y_MORE[name][ones[name]] for name in some})
+    assert classifier.n_iter_ == 4
+
+
 def test_experts_that_were_kept_stay_kept():
     classifier = small_classifier(max_epochs=1, keep_expert=True, learning_rate=1e-9)
     classifier.fit(X, Y, X_val=X, y_val=Y)
