@@ -204,7 +204,7 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         path : str or path-like
-            Ends in ".safetensors". Files that are there already are replaced.
+            Ends in ".safetensors". Files of an earlier export are replaced.
 
         Returns
         -------
@@ -219,8 +219,8 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         OSError
             If a file cannot be written.
         ValueError
-            If the path does not end in ".safetensors", or the labels are neither
-            numbers nor str.
+            If the path does not end in ".safetensors", the labels are neither numbers
+            nor str, or the JSON file of that name is no card.
         """
         return write_student(Path(path), self._parts())
 
