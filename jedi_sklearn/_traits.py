@@ -98,14 +98,14 @@ def _of_data(data: TrainingData, kind: str) -> dict[str, Trait]:
 
 
 def _of_value(name: str, value: Any) -> Trait:
-    """Return the trait of a parameter; 1 is 1.0."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if is_number or isinstance(value, str | bool | None):
-        if isinstance(value, str):
-            value = str(value)  # also of NumPy's
-        text = repr(float(value) if is_number else value)
-        return Trait(text, text)
+    """Return the trait of a parameter; 1 is 1.0, and NumPy's str is str."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, str):
+        value = str(value)
     shown = repr(value)
+    if isinstance(value, str | float | bool | None):
+        return Trait(shown, shown)
     says_something = len(shown) < SHOWN_LENGTH and " at 0x" not in shown
     return _of(name, value)._replace(shown=shown if says_something else "")
 
