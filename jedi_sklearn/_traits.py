@@ -99,13 +99,11 @@ def _of_data(data: TrainingData, kind: str) -> dict[str, Trait]:
 
 def _of_value(name: str, value: Any) -> Trait:
     """Return the trait of a parameter; 1 is 1.0, and NumPy's str is str."""
-    if isinstance(value, Real) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(value, str):
-        value = str(value)
+    for kind in (bool, Real, str):
+        if isinstance(value, kind):
+            shown = repr(float(value) if kind is Real else kind(value))
+            return Trait(shown, shown)
     shown = repr(value)
-    if isinstance(value, str | float | bool | None):
-        return Trait(shown, shown)
     says_something = len(shown) < SHOWN_LENGTH and " at 0x" not in shown
     return _of(name, value)._replace(shown=shown if says_something else "")
 
