@@ -99,13 +99,20 @@ def _of_data(data: TrainingData, kind: str) -> dict[str, Trait]:
 
 def _of_value(name: str, value: Any) -> Trait:
     """Return the trait of a parameter; 1 is 1.0, and NumPy's str is str."""
-    for kind in (bool, Real, str):
-        if isinstance(value, kind):
-            shown = repr(float(value) if kind is Real else kind(value))
-            return Trait(shown, shown)
-    shown = repr(value)
-    says_something = len(shown) < SHOWN_LENGTH and " at 0x" not in shown
-    return _of(name, value)._replace(shown=shown if says_something else "")
+    if isinstance(value, bool):
+        plain: Any = value
+    elif isinstance(value, Real):
+        plain = float(value)
+    elif isinstance(value, str):
+        plain = str(value)
+    else:
+        return _of(name, value)._replace(shown=_shown(value))
+    return Trait(repr(plain), repr(plain))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < SHOWN_LENGTH and " at 0x" not in text else ""
 
 
 def _of(name: str, value: Any) -> Trait:
