@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle  # nosec B403 - of what was just fitted
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -157,7 +159,26 @@ def _fit_encoder(name: str, encoder: Any, X: Any, labels: Labels | None) -> Any:
     if labels is not None:
         X, y = take_rows(X, np.flatnonzero(labels.labelled)), labels.known
     with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
-        return clone(encoder).fit(X, y)
+        return _as_from_a_file(clone(encoder).fit(X, y))
+
+
+def _as_from_a_file(encoder: Any) -> Any:
+    """Return an encoder as it is once it was pickled, but for what is frozen of it.
+
+    In a pickle arrays become contiguous, and then products sum in another order: else
+    the last bits would depend on whether an expert has been in a file or in another
+    process. What cannot be pickled stays as it is.
+    """
+    if is_frozen(encoder):
+        return encoder
+    if isinstance(encoder, Pipeline):
+        steps = [(name, _as_from_a_file(step)) for name, step in encoder.steps]
+        return encoder.set_params(steps=steps)
+    try:
+        pickled = pickle.dumps(encoder)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return encoder
+    return pickle.loads(pickled)  # nosec B301 - made in the line above
 
 
 def fit_heads(

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import pickle
 import re
 import signal
 import sys
@@ -119,6 +120,27 @@ def test_fits_that_are_killed_at_50_random_instants_end_in_the_same_bits():
     assert found["kills"] >= 50
     assert found["fits"] >= 2
     assert found["different"] == 0
+
+
+@pytest.mark.parametrize("n_written", [2, 3, 5])
+def test_experts_whose_arrays_are_not_contiguous_go_on_to_the_same_bits(
+    n_written, classifier, monkeypatch
+):
+    random = np.random.default_rng(0)
+    rows = {n: random.normal(size=(300, 200)).astype(np.float32) for n in "ab"}
+    labels = {n: (v[:, 0] > 0).astype(int) for n, v in rows.items()}
+    # It keeps a part of an array, which a pickle does not.
+    pca = PCA(30, svd_solver="randomized", random_state=0)
+    assert not pca.fit(rows["a"]).components_.data.contiguous
+    experts = [("a", pca), ("b", make_pipeline(StandardScaler(), pca))]
+    classifier.set_params(experts=experts)
+    expected = clone(classifier).set_params(checkpoint=None).fit(rows, labels)
+    stopped(monkeypatch, n_written, partial(classifier.fit, rows, labels))
+    assert bits_of(classifier.fit(rows, labels)) == bits_of(expected)
+    loaded = pickle.loads(pickle.dumps(expected))
+    for name, student in expected.students_.items():
+        other = loaded.students_[name].embed(rows[name])
+        np.testing.assert_array_equal(student.embed(rows[name]), other)
 
 
 class Counts(Callback):
