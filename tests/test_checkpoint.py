@@ -133,7 +133,7 @@ def test_experts_whose_arrays_are_not_contiguous_go_on_to_the_same_bits(
     pca = PCA(30, svd_solver="randomized", random_state=0)
     assert not pca.fit(rows["a"]).components_.data.contiguous
     experts = [("a", pca), ("b", make_pipeline(StandardScaler(), pca))]
-    classifier.set_params(experts=experts)
+    classifier.set_params(experts=experts, batch_size=150)
     expected = clone(classifier).set_params(checkpoint=None).fit(rows, labels)
     stopped(monkeypatch, n_written, partial(classifier.fit, rows, labels))
     assert bits_of(classifier.fit(rows, labels)) == bits_of(expected)
