@@ -7,11 +7,8 @@ import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,8 @@ from sklearn.decomposition import PCA
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.datasets import make_expert_embeddings
 from jedi_sklearn.training import train  # noqa: F401
+
+from .children import modules_found
 
 # Each goes through parts of the training that the others do not.
 SETTINGS: tuple[dict[str, Any], ...] = (
@@ -116,7 +115,7 @@ def _run(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     here, there = context.Pipe(duplex=False)
-    with _found_by_children():
+    with modules_found():
         process = context.Process(target=fit_and_tell, args=(checkpoint, number, there))
         process.start()
     there.close()
@@ -131,17 +130,3 @@ def _run(
     if not bits and process.exitcode != -signal.SIGKILL:
         raise RuntimeError(f"A fit failed with exit code {process.exitcode}.")
     return bits, duration
-
-
-@contextmanager
-def _found_by_children() -> Iterator[None]:
-    """Tell a server of forks where modules are, which Python before 3.12.4 does not."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import pickle  # nosec B403 - the user named the directory, see SECURITY.md
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ._files import alone, explained, write_whole
+from ._files import alone, explained, left_by_killed, write_whole
 
 # Directories of a higher number were written by a newer version of this package.
 FORMAT = 1
 MANIFEST = "fit.json"
 DIGEST_BYTES = 16
 FINDINGS = ("experts", "training", "result")
-LEFTOVER = re.compile(r"\..+\.(pickle|json)\.[0-9a-f]{32}\.tmp")
 
 _logger = logging.getLogger("jedi_sklearn")
 
@@ -142,8 +140,8 @@ def keep_fit(
 
 def _opened(directory: Path, traits: Traits) -> KeptFit:
     """Return what is kept of a fit, after a look at whether it is of this one."""
-    for leftover in directory.glob(".*.tmp"):  # of those that were killed
-        if LEFTOVER.fullmatch(leftover.name):
+    for leftover, written in left_by_killed(directory.glob(".*.tmp")):
+        if written.suffix in (".pickle", ".json"):
             leftover.unlink(missing_ok=True)
     path, kept = directory / MANIFEST, KeptFit(directory)
     if path.exists():

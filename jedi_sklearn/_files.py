@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# Names of locks: of a store, of a collection, and of a shard.
-LOCK = r"(store|collection|\d{8,}-[0-9a-f]{16})\.lock"
+# The name of a file, in that of the temporary one.
+TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
 
 def write_whole(path: Path, parts: Iterable[Any]) -> None:
@@ -45,32 +45,21 @@ def write_whole(path: Path, parts: Iterable[Any]) -> None:
         _sync_directory(path.parent)
 
 
-def tidy(directory: Path) -> None:
-    """Remove what killed writers left anywhere below a directory, where that can be.
+def left_by_killed(candidates: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Find temporary files of `write_whole`, whose writers may still be at work.
 
-    Others may keep files there, too: only what has the names that are given here, and
-    of locks only empty ones, is removed.
+    Parameters
+    ----------
+    candidates : iterable of Path
+
+    Yields
+    ------
+    leftover, written : Path
+        Of those that have such a name, with the file that was to be written.
     """
-    for leftover in directory.rglob(".*.tmp"):
-        if not re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", leftover.name):
-            continue
-        # A file is written under the lock of its name.
-        written = leftover.with_name(leftover.name.removeprefix(".").rsplit(".", 2)[0])
-        with suppress(OSError), alone(written.with_suffix(".lock"), wait=False) as ours:
-            if ours:
-                leftover.unlink()
-    for lock in directory.rglob("*.lock"):
-        if not re.fullmatch(LOCK, lock.name) or lock.is_symlink() or _size_of(lock):
-            continue
-        with suppress(OSError), alone(lock, wait=False):
-            pass  # which removes it
-
-
-def _size_of(path: Path) -> int:
-    """Return the size of a file, 0 if it is gone meanwhile."""
-    with suppress(OSError):
-        return path.stat().st_size
-    return 0
+    for path in candidates:
+        if found := TEMPORARY.fullmatch(path.name):
+            yield path, path.with_name(found[1])
 
 
 def _sync_directory(path: Path) -> None:

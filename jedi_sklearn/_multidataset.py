@@ -402,12 +402,17 @@ def as_students_rows(X: Any, students: Sequence[str]) -> MultiDataset:
     ValueError
         If X does not say which of several students its rows are for.
     """
-    if len(students) > 1 and not isinstance(X, Mapping) and not has_dataset_level(X):
-        raise ValueError(
-            f"X does not say whose rows these are; there are students for "
-            f"{list(students)}. Give a mapping such as {{{students[0]!r}: X}}."
-        )
+    _check_says_whose(X, students, "there are students for")
     return as_multidataset(X, students[0])
+
+
+def _check_says_whose(X: Any, names: Sequence[str], what: str) -> None:
+    """Raise ValueError where X does not say of which of several datasets it is."""
+    if len(names) > 1 and not isinstance(X, Mapping) and not has_dataset_level(X):
+        raise ValueError(
+            f"X does not say whose rows these are; {what} {list(names)}. Give a "
+            f"mapping such as {{{names[0]!r}: X}}."
+        )
 
 
 def check_has_student(name: str, students: Sequence[str]) -> None:
@@ -429,11 +434,7 @@ def check_same_students(labelled: Sequence[str], students: Sequence[str]) -> Non
 
 def check_further(X: Any, datasets: MultiDataset, known: Sequence[str]) -> None:
     """Raise ValueError where further rows are not of datasets that are known."""
-    if len(known) > 1 and not isinstance(X, Mapping) and not has_dataset_level(X):
-        raise ValueError(
-            f"X does not say whose rows these are; the datasets of fit are "
-            f"{list(known)}. Give a mapping such as {{{known[0]!r}: X}}."
-        )
+    _check_says_whose(X, known, "the datasets of fit are")
     for name in datasets:
         if name not in known:
             raise ValueError(

@@ -56,6 +56,8 @@ def read_targets(
     ----------
     y : mapping of str to array-like, MultiTarget or array-like of shape (n_rows,)
     datasets : MultiDataset of n_rows rows
+    known : mapping of str to ndarray, optional
+        The labels of each dataset where the rows need not have all of them.
 
     Raises
     ------

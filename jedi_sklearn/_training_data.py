@@ -121,7 +121,7 @@ def read_training_data(
     check_kinds(X, y)
     check_kinds(X, sample_weight, "sample_weight")
     datasets = as_multidataset(X, name)
-    targets = read_targets(y, datasets, known or {})
+    targets = read_targets(y, datasets, known)
     weights = {
         name: RowWeights(rows, np.ones(len(rows)))
         for name, rows in read_sample_weights(sample_weight, datasets).items()

@@ -17,6 +17,7 @@ from sklearn.random_projection import GaussianRandomProjection
 from sklearn.svm import LinearSVC
 from small_fits import small_classifier
 
+from benchmarks.fit_kills import bits_of
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.encoders import MLPEncoder
 
@@ -72,18 +73,10 @@ def classifier(**params: Any) -> JEDIClassifier:
 
 def digest(fitted: JEDIClassifier, X: Any) -> str:
     """Return what differs if a bit of what a fit learned does."""
-    found = hashlib.sha256()
+    found = hashlib.sha256(bits_of(fitted))
     for models in (fitted.students_, fitted.teachers_):
-        for name in sorted(models):
-            probabilities = models[name].predict_proba(X[name])
-            for values in (models[name].coef_, models[name].intercept_, probabilities):
-                found.update(np.ascontiguousarray(values).tobytes())
-    history = fitted.history_
-    numbers = history[sorted(c for c in history if c not in ("dur", "epoch"))]
-    numbers = numbers.select_dtypes("number").drop(
-        columns=[c for c in numbers if "dur" in c or "second" in c], errors="ignore"
-    )
-    found.update(numbers.to_numpy(dtype=np.float64).tobytes())
+        for name, model in models.items():
+            found.update(model.predict_proba(X[name]).tobytes())
     return found.hexdigest()
 
 

@@ -22,6 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.extmath import softmax
 
+from benchmarks.children import modules_found
 from jedi_sklearn.embeddings import EmbeddingStore
 
 SHARD_ROWS = 8
@@ -209,19 +210,11 @@ def start(target: Callable[..., Any], *args: Any) -> Any:
     It is forked from a server that has imported all that is needed and has no threads,
     which a fork would leave behind.
     """
-    # Python before 3.12.4 does not tell the server where modules are.
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    try:
+    with modules_found():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["store_worker", "pytest"])
         process = context.Process(target=run, args=(target, args))
         process.start()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
     return process
 
 

@@ -27,8 +27,8 @@ import torch
 from sklearn.preprocessing import FunctionTransformer
 
 import jedi_sklearn
-from jedi_sklearn._files import tidy
 from jedi_sklearn.embeddings import DamagedError, EmbeddingStore
+from jedi_sklearn.embeddings._leftovers import tidy
 from jedi_sklearn.encoders.video import (
     VideoError,
     VideoReader,

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._embed import named_errors
 from .._expert import Encoding, named_experts, split_expert
-from .._files import alone, tidy
+from .._files import alone
 from .._multidataset import Part, Table, as_multidataset, take_rows
 from ._checks import check_shard, problem_with
 from ._collections import (
@@ -37,6 +37,7 @@ from ._collections import (
 )
 from ._extraction import Settings, plan, run
 from ._identity import sample_ids, sample_names
+from ._leftovers import tidy
 from ._makers import (
     MAKER_OF,
     Columns,

@@ -53,16 +53,16 @@ class Saving(NamedTuple):
     @property
     def done(self) -> tuple[int, list[Any]]:
         """The number of phases that are done, and the records of their epochs."""
-        return (
-            (0, []) if self.last is None else (self.last["phase"], self.last["earlier"])
-        )
+        if self.last is None:
+            return 0, []
+        return self.last["phase"], self.last["earlier"]
 
     @property
     def n_epochs_done(self) -> int:
         """The number of epochs that are done, those of a phase in progress too."""
-        return len(self.done[1]) + (
-            0 if self.last is None else len(self.last["history"])
-        )
+        if self.last is None:
+            return 0
+        return len(self.last["earlier"]) + len(self.last["history"])
 
 
 class SaveTraining(Callback):
