@@ -1,7 +1,7 @@
 """Joint expert distillation for scikit-learn."""
 
 from ._classifier import JEDIClassifier
-from ._distilled import load_student
+from ._distilled import DistilledClassifier, load_student
 from ._multidataset import MultiDataset, MultiTarget, stack_datasets
 from ._paper import PAPER_PARAMS
 from ._version import __version__
@@ -9,6 +9,7 @@ from .metrics import evaluate
 
 __all__ = [
     "PAPER_PARAMS",
+    "DistilledClassifier",
     "JEDIClassifier",
     "MultiDataset",
     "MultiTarget",

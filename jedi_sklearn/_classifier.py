@@ -251,6 +251,11 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X was a DataFrame with names of type str.
 
+    See Also
+    --------
+    stack_datasets : Datasets and labels as a pair for scikit-learn's tools.
+    evaluate : Table of experts, students and teachers.
+
     Notes
     -----
     Where the paper is silent: distillation targets are taken without dropout and
@@ -292,11 +297,6 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
     each calls fit with the same data and the same int as `random_state`, they train
     together, each on its share of every batch, and come to the same result;
     ``docs/performance.md`` has an example.
-
-    See Also
-    --------
-    stack_datasets : Datasets and labels as a pair for scikit-learn's tools.
-    evaluate : Table of experts, students and teachers.
 
     References
     ----------
@@ -425,7 +425,8 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
 
         Returns
         -------
-        params : dict
+        params : dict of str to object
+            Their values by name.
         """
         return self._get_params("experts", deep=deep)
 
@@ -435,10 +436,12 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Parameters
         ----------
         **params : dict
+            Values by name, as `get_params` gives them.
 
         Returns
         -------
         self : JEDIClassifier
+            The estimator itself.
         """
         self._set_params("experts", **params)
         return self
@@ -472,6 +475,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Returns
         -------
         self : JEDIClassifier
+            The estimator itself.
 
         Raises
         ------
@@ -527,6 +531,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Returns
         -------
         self : JEDIClassifier
+            The estimator itself.
 
         Raises
         ------
@@ -566,6 +571,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Parameters
         ----------
         X : mapping, MultiDataset, DataFrame or array-like
+            Rows of datasets that have a student.
 
         Returns
         -------
@@ -595,6 +601,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Parameters
         ----------
         X : mapping, MultiDataset, DataFrame or array-like
+            Rows of datasets that have a student.
 
         Returns
         -------
@@ -626,6 +633,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Parameters
         ----------
         X : mapping, MultiDataset, DataFrame or array-like
+            Rows of datasets that have a student.
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Unlabelled rows are left out.
         sample_weight : mapping or array-like of shape (n_samples,), optional
@@ -634,6 +642,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Returns
         -------
         score : float
+            From 0 to 1.
 
         Raises
         ------

@@ -40,15 +40,23 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Encoders and adjustments whose outputs, side by side, are the input of the
         linear classifier.
     linear : Linear
-        coef of shape (n_classes, n_features) and intercept of shape (n_classes,).
+        Coefficients of shape (n_classes, n_features) and intercept of shape
+        (n_classes,).
     classes : ndarray of shape (n_classes,)
         Labels in sorted order.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Labels in sorted order.
     coef_ : ndarray of shape (n_classes, n_features)
+        Weights of the linear classifier.
     intercept_ : ndarray of shape (n_classes,)
+        Its intercept.
+
+    See Also
+    --------
+    load_student : Reads what `export` has written.
 
     Examples
     --------
@@ -89,11 +97,13 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y : ignored
+        X, y : object
+            Ignored.
 
         Returns
         -------
         self : DistilledClassifier
+            The classifier itself.
         """
         return self
 
@@ -132,10 +142,12 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : row-indexable of shape (n_samples, ...)
+            What the encoders take.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes), float64
+            Columns as in ``classes_``; each row adds up to 1.
         """
         return softmax(self.scores(self.embed(X)))
 
@@ -145,10 +157,12 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : row-indexable of shape (n_samples, ...)
+            What the encoders take.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
+            One of ``classes_`` for each row.
         """
         return self.classes[self.scores(self.embed(X)).argmax(axis=1)]
 
@@ -158,10 +172,12 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : row-indexable of shape (n_samples, ...)
+            What the encoders take.
 
         Returns
         -------
         embeddings : list of ndarray of shape (n_samples, n_features), float32
+            One for each expert that it sees.
         """
         return [embed(branch.encoder, X, branch.name) for branch in self.branches]
 
@@ -176,6 +192,7 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes), float64
+            Columns as in ``classes_``.
         """
         for branch, embedding in zip(self.branches, embeddings, strict=True):
             check_width(branch.name, embedding.shape[1], branch.width)
@@ -290,6 +307,10 @@ def load_student(
     ValueError
         If a file is damaged, foreign, or of a newer version than this can read, or an
         encoder is missing or of another class than in training.
+
+    See Also
+    --------
+    jedi_sklearn.JEDIClassifier : Its ``students_`` and ``teachers_`` are exported.
 
     Examples
     --------

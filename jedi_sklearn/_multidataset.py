@@ -86,6 +86,11 @@ class MultiDataset(Mapping[str, Any]):
         If there is no dataset, one has no rows or no values in a row, or a name is
         empty or contains ``"/"``, NUL or a surrogate.
 
+    See Also
+    --------
+    stack_datasets : Makes one together with the matching labels.
+    MultiTarget : The labels beside it.
+
     Examples
     --------
     >>> import numpy as np
@@ -121,6 +126,7 @@ class MultiDataset(Mapping[str, Any]):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Number of rows of all datasets and number of values in a row."""
         sizes = {_row_size(table.values) for table in self._tables}
         return len(self._row), sizes.pop() if len(sizes) == 1 else 1
 
@@ -165,14 +171,33 @@ class MultiDataset(Mapping[str, Any]):
         return len(np.unique(self._table_of_row))
 
     def parts(self) -> Iterator[tuple[Table, Rows]]:
-        """Yield each dataset that has rows here with their numbers in its table."""
+        """Yield each dataset that has rows here with their numbers in its table.
+
+        Yields
+        ------
+        table : Table
+            The rows of one dataset, with its ``name`` and ``values``.
+        rows : ndarray of int of shape (n_rows,)
+            Which of them are here.
+        """
         for number, table in enumerate(self._tables):
             rows = self._row[self._table_of_row == number]
             if len(rows):
                 yield table, rows
 
     def rows_of(self, name: str) -> Rows:
-        """Return the positions, among all rows, of those of a dataset."""
+        """Return the positions, among all rows, of those of a dataset.
+
+        Parameters
+        ----------
+        name : str
+            Of the dataset.
+
+        Returns
+        -------
+        positions : ndarray of int of shape (n_rows_of_dataset,)
+            Sorted; empty where none of its rows is here.
+        """
         names = [table.name for table in self._tables]
         return np.flatnonzero(self._table_of_row == names.index(name))
 
@@ -183,6 +208,16 @@ class MultiDataset(Mapping[str, Any]):
         ----------
         values : mapping of str to row-indexable
             For each dataset the values of its rows in their order here.
+
+        Returns
+        -------
+        datasets : MultiDataset of the same length
+            Which of its rows are labelled is as before.
+
+        Raises
+        ------
+        ValueError
+            If a dataset has another number of rows.
         """
         changed = MultiDataset(values)
         for table, (old, rows) in zip(changed._tables, self.parts(), strict=True):
@@ -191,7 +226,13 @@ class MultiDataset(Mapping[str, Any]):
         return changed[self._order()]
 
     def labelled(self) -> npt.NDArray[np.bool_]:
-        """Say of each row whether it has a label; where that is not known, it has."""
+        """Say of each row whether it has a label; where that is not known, it has.
+
+        Returns
+        -------
+        labelled : ndarray of bool of shape (n_rows,)
+            In the order of the rows.
+        """
         labelled = np.ones(len(self._row), dtype=bool)
         for table, rows in self.parts():
             if table.labelled is not None:
@@ -245,6 +286,11 @@ class MultiTarget(MultiDataset):
     Parameters
     ----------
     datasets : mapping of str to array-like of shape (n_rows,)
+        The labels of each dataset, in the order of its rows.
+
+    See Also
+    --------
+    stack_datasets : Makes one together with the rows.
 
     Examples
     --------
@@ -265,6 +311,7 @@ class MultiTarget(MultiDataset):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Number of rows of all datasets, in a tuple."""
         return (len(self._row),)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
@@ -300,7 +347,9 @@ def stack_datasets(
     Returns
     -------
     X : MultiDataset of shape (n_rows, n_features)
+        The rows, dataset by dataset in sorted order; nothing is copied.
     y : MultiTarget of shape (n_rows,)
+        Their labels.
 
     Raises
     ------
@@ -308,6 +357,11 @@ def stack_datasets(
         If X or y is not a mapping.
     ValueError
         If y has a dataset that X has not, or another number of rows.
+
+    See Also
+    --------
+    MultiDataset : The rows as a mapping and as a table.
+    jedi_sklearn.model_selection.MultiDatasetKFold : Folds for such a pair.
 
     Examples
     --------

@@ -29,6 +29,7 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     estimator : JEDIClassifier
         Fitted.
     X : mapping, MultiDataset, DataFrame or array-like
+        As `JEDIClassifier.predict` takes it.
     y : mapping, MultiTarget or array-like of shape (n_samples,)
         Unlabelled rows are left out.
 
@@ -48,6 +49,11 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     ValueError
         If X and y do not match, no row is labelled, a dataset has no student, or no
         labelled row of one could be embedded.
+
+    See Also
+    --------
+    jedi_sklearn.inspection.EvaluationDisplay : Draws this table.
+    jedi_sklearn.JEDIClassifier.score : The mean accuracy of the students alone.
 
     Examples
     --------

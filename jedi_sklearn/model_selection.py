@@ -28,6 +28,11 @@ class MultiDatasetKFold(BaseCrossValidator):
     random_state : int, RandomState instance or None, default=None
         Of the shuffle.
 
+    See Also
+    --------
+    jedi_sklearn.stack_datasets : Makes the pair that is split.
+    sklearn.model_selection.StratifiedKFold : Deals out the labelled rows.
+
     Examples
     --------
     >>> import numpy as np
@@ -57,11 +62,13 @@ class MultiDatasetKFold(BaseCrossValidator):
 
         Parameters
         ----------
-        X, y, groups : ignored
+        X, y, groups : object
+            Ignored.
 
         Returns
         -------
         n_splits : int
+            As it was given.
         """
         return self.n_splits
 
@@ -73,12 +80,16 @@ class MultiDatasetKFold(BaseCrossValidator):
         Parameters
         ----------
         X : MultiDataset, DataFrame or array-like of shape (n_rows, n_features)
+            The rows.
         y : mapping, MultiTarget or array-like of shape (n_rows,)
-        groups : ignored
+            Their labels, as `stack_datasets` takes or makes them.
+        groups : object
+            Ignored.
 
         Yields
         ------
         train, test : ndarray of int
+            Row numbers, in ascending order.
 
         Raises
         ------

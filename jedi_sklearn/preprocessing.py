@@ -35,6 +35,10 @@ class PerDataset(TransformerMixin, BaseEstimator):
     transformers_ : dict of str to estimator
         The fitted clone of each dataset.
 
+    See Also
+    --------
+    jedi_sklearn.JEDIClassifier : What may follow in a Pipeline.
+
     Examples
     --------
     >>> import numpy as np
@@ -55,6 +59,7 @@ class PerDataset(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : mapping, MultiDataset, DataFrame or array-like
+            The rows of all datasets.
         y : mapping, MultiTarget or array-like of shape (n_samples,), optional
             A clone sees all rows of its dataset, with their labels if all have one.
             One that must have labels sees the labelled rows alone.
@@ -62,6 +67,7 @@ class PerDataset(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : PerDataset
+            The transformer itself.
 
         Raises
         ------
@@ -89,6 +95,7 @@ class PerDataset(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : mapping, MultiDataset, DataFrame or array-like
+            Rows of datasets that were in `fit`.
 
         Returns
         -------

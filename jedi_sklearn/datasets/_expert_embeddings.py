@@ -179,10 +179,17 @@ def stream_expert_embeddings(
 
     Parameters
     ----------
-    n_samples, n_classes, n_features, n_datasets, class_sep, own_share, random_state
+    n_samples, n_classes, n_features : int or sequence of int
+        As in `make_expert_embeddings`.
+    n_datasets : int or None, default=None
+        As in `make_expert_embeddings`.
+    class_sep, own_share : float
+        As in `make_expert_embeddings`.
         As in `make_expert_embeddings`.
     batch_size : int, default=1024
         The number of rows in a chunk. The last chunk of a dataset may have fewer.
+    random_state : int, RandomState instance or None, default=None
+        As in `make_expert_embeddings`.
 
     Returns
     -------

@@ -85,6 +85,10 @@ def load_glyphs(subset: str = "train") -> tuple[dict[str, Images], dict[str, Lab
     ValueError
         If `subset` is neither "train" nor "test".
 
+    See Also
+    --------
+    make_expert_embeddings : Generated embeddings, of any size.
+
     Notes
     -----
     Accuracy on the test rows of ``LogisticRegression`` fitted on the train rows, on

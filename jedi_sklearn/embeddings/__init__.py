@@ -5,28 +5,17 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._identity import (
-    UnidentifiedError,
-    fingerprint,
-    fingerprint_if_any,
-    sample_ids,
-)
+# What is named twice is for the other rooms of the package, not for users.
+from ._identity import UnidentifiedError
+from ._identity import fingerprint as fingerprint
+from ._identity import fingerprint_if_any as fingerprint_if_any
+from ._identity import sample_ids as sample_ids
 from ._manifests import DamagedError
-from ._memory import as_store
+from ._memory import as_store as as_store
 from ._rows import StoredRows
 from ._store import EmbeddingStore
 
 # What an expert makes of rows, of shape (n_rows, n_features): in memory, or not yet.
 Embedding: TypeAlias = npt.NDArray[np.float32] | StoredRows
 
-__all__ = [
-    "DamagedError",
-    "Embedding",
-    "EmbeddingStore",
-    "StoredRows",
-    "UnidentifiedError",
-    "as_store",
-    "fingerprint",
-    "fingerprint_if_any",
-    "sample_ids",
-]
+__all__ = ["DamagedError", "EmbeddingStore", "StoredRows", "UnidentifiedError"]

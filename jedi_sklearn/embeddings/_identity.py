@@ -23,7 +23,29 @@ NOT_IDENTIFYING = ("_sklearn_version", "_version", "_format", "_stop_words_id")
 
 
 class UnidentifiedError(ValueError):
-    """An expert or a sample cannot be told apart from others."""
+    """An expert or a sample cannot be told apart from others.
+
+    A store knows both by what their pickles hold, and so cannot keep what an object
+    that has no pickle makes. A method ``fingerprint`` of its class, which returns what
+    tells it apart from others, helps.
+
+    See Also
+    --------
+    EmbeddingStore : Raises it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from jedi_sklearn.embeddings import EmbeddingStore, UnidentifiedError
+    >>> encoder = FunctionTransformer(lambda X: X)
+    >>> store = EmbeddingStore(tempfile.mkdtemp())
+    >>> try:
+    ...     store.extract([("nameless", encoder)], {"a": [[1.0]]})
+    ... except UnidentifiedError as error:
+    ...     print("refused:", str(error)[:20])
+    refused: Expert 'nameless' ca
+    """
 
 
 class _Hasher(NumpyHasher):
@@ -58,6 +80,15 @@ class _Hasher(NumpyHasher):
 
 def fingerprint(obj: Any) -> str:
     """Return what tells an object apart from others, 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    obj : object
+        Whose pickle holds all that decides what it does.
+
+    Returns
+    -------
+    digits : str
 
     Raises
     ------

@@ -14,7 +14,33 @@ FORMAT = 1
 
 
 class DamagedError(ValueError):
-    """A file of a store is not as it was written."""
+    """A file of a store is not as it was written.
+
+    :meth:`EmbeddingStore.verify` with ``remove=True`` removes such files, and the next
+    extraction makes what they held anew.
+
+    See Also
+    --------
+    EmbeddingStore : Raises it where it reads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from jedi_sklearn.embeddings import DamagedError, EmbeddingStore
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> X = np.ones((3, 2))
+    >>> store = EmbeddingStore(folder).extract([("same", FunctionTransformer())], X)
+    >>> (shard,) = folder.rglob("*.npy")
+    >>> _ = shard.write_bytes(shard.read_bytes()[:-1])
+    >>> try:
+    ...     np.asarray(store.features("same", X))
+    ... except DamagedError:
+    ...     print("refused")
+    refused
+    """
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

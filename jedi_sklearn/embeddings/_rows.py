@@ -34,6 +34,7 @@ class StoredRows:
     row : ndarray of int of shape (n_rows,)
         The number of each row in its shard.
     n_features : int
+        Number of values in a row.
 
     Attributes
     ----------
@@ -41,6 +42,10 @@ class StoredRows:
         (n_rows, n_features)
     dtype : dtype
         float32, whatever is stored.
+
+    See Also
+    --------
+    EmbeddingStore.features : Returns such rows.
 
     Examples
     --------
@@ -106,12 +111,14 @@ class StoredRows:
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
+            Their numbers.
         out : ndarray of shape (n_rows, n_features), float32, optional
             Where to put them.
 
         Returns
         -------
         features : ndarray of shape (n_rows, n_features), float32
+            These rows, in this order; `out` where it was given.
 
         Raises
         ------
@@ -135,6 +142,7 @@ class StoredRows:
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
+            Their numbers.
         """
         for shard, _, in_shard in self._parts(rows):
             shard.will_need(in_shard)

@@ -19,6 +19,7 @@ from .._embed import named_errors
 from .._expert import Encoding, named_experts, split_expert
 from .._files import alone
 from .._multidataset import Part, Table, as_multidataset, take_rows
+from ..exceptions import EmbeddedAnewWarning
 from ._checks import check_shard, problem_with
 from ._collections import (
     Ids,
@@ -86,12 +87,18 @@ class EmbeddingStore:
     Attributes
     ----------
     path : Path
+        The directory.
 
     Raises
     ------
     ValueError
         If a parameter is out of range or not that of the store that is there, or
         that was written by a newer version.
+
+    See Also
+    --------
+    jedi_sklearn.JEDIClassifier : Takes one as its ``memory``.
+    StoredRows : What is read of it.
 
     Examples
     --------
@@ -193,6 +200,7 @@ class EmbeddingStore:
         Returns
         -------
         self : EmbeddingStore
+            The store itself.
 
         Raises
         ------
@@ -252,7 +260,8 @@ class EmbeddingStore:
             With fitted encoders.
         parts : sequence of (Table, ndarray of int)
             Datasets, and rows of them.
-        n_jobs, verbose
+        n_jobs, verbose : int
+            See `extract`.
             See `extract`.
 
         Returns
@@ -283,10 +292,12 @@ class EmbeddingStore:
             Its name, or the expert itself, which then is held against the one whose
             embeddings are here.
         samples : row-indexable of shape (n_rows, ...)
+            As they were given to `extract`; some of them, in any order.
 
         Returns
         -------
         rows : StoredRows of shape (n_rows, n_features)
+            A row for each sample, in the order of `samples`.
 
         Raises
         ------
@@ -300,12 +311,14 @@ class EmbeddingStore:
 
         Parameters
         ----------
-        expert, samples
+        expert, samples : object
+            See `features`.
             See `features`.
 
         Returns
         -------
         rows : StoredRows of shape (n_rows, n_classes)
+            With columns as in the ``classes_`` of the head.
 
         Raises
         ------
@@ -509,7 +522,7 @@ class EmbeddingStore:
                     f"Expert {maker.expert!r} is not the one whose embeddings are in "
                     f"{self.path}: its parameters or weights have changed. It embeds "
                     "all samples anew.",
-                    UserWarning,
+                    EmbeddedAnewWarning,
                     stacklevel=3,
                 )
 
@@ -535,7 +548,7 @@ class EmbeddingStore:
                     f"{len(changed)} files of dataset {table.name!r} have changed "
                     f"since they were embedded (first: {changed[0]!r}); they are "
                     "embedded anew.",
-                    UserWarning,
+                    EmbeddedAnewWarning,
                     stacklevel=3,
                 )
 

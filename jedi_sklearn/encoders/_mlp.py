@@ -27,16 +27,23 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         Passes over the training rows. The number is a budget: reaching it is no
         cause for a warning.
     random_state : int, RandomState instance or None, default=None
+        Of the first weights and the shuffles.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features_in_, n_units)
         Weights of the hidden layer, on values that are not standardised.
     intercept_ : ndarray of shape (n_units,)
+        Biases of the hidden layer.
     n_iter_ : int
         Number of passes.
     n_features_in_ : int
         Number of values in a row.
+
+    See Also
+    --------
+    jedi_sklearn.JEDIClassifier : Trains one a dataset where it is given no experts.
+    TorchEncoder : Any module of torch, trained already.
 
     Examples
     --------
@@ -68,10 +75,12 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         X : array-like or sparse matrix of shape (n_samples, ...)
             Finite numbers.
         y : array-like of shape (n_samples,)
+            Labels; all rows have one.
 
         Returns
         -------
         self : MLPEncoder
+            The encoder itself.
 
         Raises
         ------
@@ -113,6 +122,7 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         embedding : ndarray of shape (n_samples, n_units)
+            None is negative: they come from a rectifier.
 
         Raises
         ------

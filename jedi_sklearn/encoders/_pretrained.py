@@ -46,7 +46,13 @@ def from_pretrained(
         A folder with a model, or the name of one on huggingface.co. Its weights
         must be safetensors: other formats can hold code. Code that comes with a
         model is never run.
-    batch_size, device, autocast, n_workers
+    batch_size : int, default=64
+        See `TorchEncoder`.
+    device : str, default="auto"
+        See `TorchEncoder`.
+    autocast : str or None, default=None
+        See `TorchEncoder`.
+    n_workers : int, default=0
         See `TorchEncoder`.
     **kwargs
         Passed on to ``from_pretrained`` of transformers, such as revision, token
@@ -67,6 +73,11 @@ def from_pretrained(
     ValueError
         If the model is neither one of texts nor one of images, or the folder lacks
         weights or asks for a step that is not known here.
+
+    See Also
+    --------
+    TorchEncoder : Any module of torch.
+    jedi_sklearn.encoders.video.transformers_video_expert : A model of videos.
 
     Examples
     --------

@@ -17,6 +17,7 @@ from sklearn.utils import Tags
 
 from .._device import available_device
 from .._validation import Accepted, integer, one_of
+from ..exceptions import BatchSizeWarning
 from ._loading import load_batches
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         a time. Batches are put together by ``default_collate``, or by the
         ``collate_fn`` of the dataset where it has one. A class or function of a
         module, so that it can be pickled.
+
+    See Also
+    --------
+    torch_expert : A classifier, with its last layer as the head.
+    from_pretrained : A model of the transformers library.
 
     Notes
     -----
@@ -124,11 +130,13 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y : ignored
+        X, y : object
+            Ignored.
 
         Returns
         -------
         self : TorchEncoder
+            The encoder itself.
         """
         return self
 
@@ -146,6 +154,7 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         embedding : ndarray of shape (n_samples, n_features), float32
+            What enters the layer, one row a sample.
 
         Raises
         ------
@@ -195,6 +204,11 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
 
     def check_ready(self) -> torch.device:
         """Say where the module will run.
+
+        Returns
+        -------
+        device : torch.device
+            Where `transform` would run it.
 
         Raises
         ------
@@ -354,7 +368,7 @@ def _halved(n_rows: int) -> int:
     warnings.warn(
         f"The memory of the device is too small for a batch of {n_rows} samples; going "
         f"on with batch_size={n_rows // 2} instead of {n_rows}.",
-        UserWarning,
+        BatchSizeWarning,
         stacklevel=2,
     )
     return n_rows // 2

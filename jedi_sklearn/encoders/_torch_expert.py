@@ -54,6 +54,10 @@ def torch_expert(
         expert predicts, if the module's output is not what the layer makes of the
         embedding.
 
+    See Also
+    --------
+    TorchEncoder : Features alone, without a head.
+
     Examples
     --------
     >>> import numpy as np

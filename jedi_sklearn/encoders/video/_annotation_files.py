@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from ...exceptions import LeftOutWarning
+
 PathLike = str | os.PathLike[str]
 
 
@@ -40,6 +42,7 @@ def found(
         warnings.warn(
             f"{folder} has not {len(missing)} of {len(searched)} videos, such as "
             f"{missing[0]}; they are left out.",
+            LeftOutWarning,
             stacklevel=3,
         )
     return paths, labels

@@ -54,6 +54,10 @@ def read_activitynet(
     UserWarning
         If some videos are not in the folder; many have gone from YouTube.
 
+    See Also
+    --------
+    video_expert : Makes an expert, whose samples are such paths.
+
     Examples
     --------
     >>> import json
@@ -122,6 +126,10 @@ def read_kinetics(
     UserWarning
         If some videos are not in the folder; many have gone from YouTube.
 
+    See Also
+    --------
+    video_expert : Makes an expert, whose samples are such paths.
+
     Examples
     --------
     >>> import tempfile
@@ -172,6 +180,7 @@ def read_hmdb51(
     paths : list of str
         By class, and in the order of the file of the class.
     labels : list of str
+        The names of the classes.
 
     Raises
     ------
@@ -179,6 +188,10 @@ def read_hmdb51(
         If a file or folder cannot be opened.
     ValueError
         If a line is not as HMDB51's, or there is no such split or subset.
+
+    See Also
+    --------
+    video_expert : Makes an expert, whose samples are such paths.
 
     Examples
     --------
@@ -243,6 +256,10 @@ def read_ucf101(
     ValueError
         If a line is not as UCF101's or has another number than its class, or there
         is no such split or subset.
+
+    See Also
+    --------
+    video_expert : Makes an expert, whose samples are such paths.
 
     Examples
     --------
@@ -309,6 +326,10 @@ def read_mmaction_list(
     ValueError
         If a line has more or fewer numbers after the name than others, or the file
         is empty.
+
+    See Also
+    --------
+    read_mmaction_dump : Reads what MMAction2 wrote of these videos.
 
     Examples
     --------

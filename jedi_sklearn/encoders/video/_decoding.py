@@ -50,6 +50,22 @@ class VideoError(ValueError):
     """A file is no video, or frames of it cannot be decoded.
 
     The message names the file and the cause.
+
+    See Also
+    --------
+    VideoReader : Raises it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from jedi_sklearn.encoders.video import VideoError, VideoReader
+    >>> path = tempfile.mkdtemp() + "/clip.mp4"
+    >>> open(path, "w").close()
+    >>> try:
+    ...     VideoReader(path)
+    ... except VideoError as error:
+    ...     print("empty" in str(error))
+    True
     """
 
 

@@ -66,6 +66,11 @@ def read_mmaction_dump(
     ImportError
         If it is YAML and PyYAML is not installed.
 
+    See Also
+    --------
+    read_mmaction_list : Reads which videos they are of.
+    video_head : Makes class scores of features.
+
     Notes
     -----
     Whether the scores are probabilities or logits is up to the configuration:

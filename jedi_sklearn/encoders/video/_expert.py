@@ -65,7 +65,9 @@ def video_expert(
         architecture; a module must be given one.
     batch_size : int, default=1
         Number of videos that go through the network at once.
-    device, autocast
+    device : str, default="auto"
+        See `~jedi_sklearn.encoders.TorchEncoder`.
+    autocast : str or None, default=None
         See `~jedi_sklearn.encoders.TorchEncoder`.
     n_workers : int, default=0
         Number of processes that read videos; 0 reads them in this one.
@@ -79,16 +81,22 @@ def video_expert(
         of the encoder, are the network's own, averaged as in its protocol: for
         "swin-b" that is a mean of softmaxes, which mean features cannot give.
 
-    Notes
-    -----
-    Keep what it makes in an ``EmbeddingStore(path, shard_rows=64)`` or less: an
-    extraction that is interrupted loses the shard that it was at.
-
     Raises
     ------
     ValueError
         If there is no such network, the checkpoint is unsafe, damaged or one of
         another architecture, or there is not one label for each of its classes.
+
+    See Also
+    --------
+    video_head : The head alone, for features that were made before.
+    transformers_video_expert : An expert of a model of transformers.
+    PROTOCOLS : How the paper's networks are tested.
+
+    Notes
+    -----
+    Keep what it makes in an ``EmbeddingStore(path, shard_rows=64)`` or less: an
+    extraction that is interrupted loses the shard that it was at.
 
     Examples
     --------
@@ -157,7 +165,9 @@ def video_head(
 
     Parameters
     ----------
-    checkpoint, classes
+    checkpoint : str or path
+        See `video_expert`.
+    classes : array-like of shape (n_classes,), optional
         See `video_expert`.
 
     Returns
@@ -170,6 +180,11 @@ def video_head(
     ValueError
         If the checkpoint is unsafe, damaged or without a head, or there is not one
         label for each of its classes.
+
+    See Also
+    --------
+    video_expert : The whole network.
+    read_mmaction_dump : Features or scores that MMAction2 has written.
 
     Examples
     --------
@@ -193,8 +208,29 @@ def video_head(
 class VideoEncoder(TorchEncoder):
     """What a network of videos makes of files: features, and its own probabilities.
 
-    `video_expert` makes one; its parameters are those of a
-    `~jedi_sklearn.encoders.TorchEncoder`.
+    `video_expert` makes one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network and the average over views.
+    layer, batch_size, device, autocast, n_workers, dataset : object
+        See `~jedi_sklearn.encoders.TorchEncoder`.
+
+    See Also
+    --------
+    video_expert : Makes one, with the network's head.
+    jedi_sklearn.encoders.TorchEncoder : The same for any module.
+
+    Examples
+    --------
+    >>> from jedi_sklearn.encoders.video import TSN, ViewProtocol, video_expert
+    >>> network = TSN(n_classes=2, depths=(1, 1, 1, 1), width=4)
+    >>> protocol = ViewProtocol(n_frames=3, crop_size=32)
+    >>> encoder = video_expert(network, protocol=protocol).estimator[0]
+    >>> encoder.transform(["clip.mp4"])  # doctest: +SKIP
+    >>> type(encoder).__name__
+    'VideoEncoder'
     """
 
     def transform(self, X: Any) -> npt.NDArray[np.float32]:
@@ -203,10 +239,12 @@ class VideoEncoder(TorchEncoder):
         Parameters
         ----------
         X : sequence of str or path, of length n_videos
+            Of the video files.
 
         Returns
         -------
         features : ndarray of shape (n_videos, n_features), float32
+            One row a video.
 
         Raises
         ------
@@ -220,7 +258,7 @@ class VideoEncoder(TorchEncoder):
 
         Parameters
         ----------
-        X
+        X : sequence of str or path, of length n_videos
             See `transform`.
 
         Returns
@@ -237,13 +275,15 @@ class VideoEncoder(TorchEncoder):
 
         Parameters
         ----------
-        X
+        X : sequence of str or path, of length n_videos
             See `transform`.
 
         Returns
         -------
         features : ndarray of shape (n_videos, n_features), float32
+            What `transform` returns.
         probabilities : ndarray of shape (n_videos, n_classes), float32
+            What `predict_proba` returns.
         """
         if isinstance(X, str | os.PathLike):
             raise ValueError(f"{os.fspath(X)!r} is one path; give a list of paths.")

@@ -22,9 +22,11 @@ def resize_short_side(
     Parameters
     ----------
     frames : tensor of shape (n_frames, height, width, 3), uint8
+        Pixels in RGB.
     size : int
         Pixels of the shorter side. The longer one keeps the proportion.
     mode : {"bilinear", "bicubic"}, default="bilinear"
+        How new pixels are made of old ones.
     antialias : bool, default=False
         Whether frames are smoothed before they get smaller.
     rounding : {"nearest", "down"}, default="nearest"
@@ -34,6 +36,11 @@ def resize_short_side(
     Returns
     -------
     resized : tensor of shape (n_frames, new_height, new_width, 3), uint8
+        The frames, as many as before.
+
+    See Also
+    --------
+    centre_crop, three_crop : What is cut out of them then.
 
     Examples
     --------
@@ -86,17 +93,23 @@ def centre_crop(frames: Tensor, size: int) -> Tensor:
     Parameters
     ----------
     frames : tensor of shape (n_frames, height, width, 3)
+        Pixels of any dtype.
     size : int
         Pixels of a side.
 
     Returns
     -------
     crops : tensor of shape (1, n_frames, size, size, 3)
+        One crop.
 
     Raises
     ------
     ValueError
         If the frames are smaller.
+
+    See Also
+    --------
+    three_crop : Three squares, for wide frames.
 
     Examples
     --------
@@ -115,17 +128,23 @@ def three_crop(frames: Tensor, size: int) -> Tensor:
     Parameters
     ----------
     frames : tensor of shape (n_frames, height, width, 3)
+        Pixels of any dtype.
     size : int
         Pixels of a side; of the frames' shorter side at most.
 
     Returns
     -------
     crops : tensor of shape (3, n_frames, size, size, 3)
+        Three crops.
 
     Raises
     ------
     ValueError
         If the frames are smaller.
+
+    See Also
+    --------
+    centre_crop : The one in the middle.
 
     Examples
     --------

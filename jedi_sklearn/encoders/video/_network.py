@@ -13,14 +13,34 @@ class VideoNetwork(nn.Module):
     Parameters
     ----------
     n_features : int
+        Length of the vector.
     n_classes : int
+        Number of scores.
     dropout : float
         Share of the features that training leaves out before the head.
 
     Attributes
     ----------
     n_features : int
+        Length of the vector.
     head : torch.nn.Linear
+        What makes class scores of that.
+
+    See Also
+    --------
+    TSN, TSM, VideoSwin : Networks of this kind.
+    video_expert : Makes an expert of one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from jedi_sklearn.encoders.video import TSN, VideoNetwork
+    >>> network = TSN(n_classes=2, depths=(1, 1, 1, 1), width=4).eval()
+    >>> isinstance(network, VideoNetwork)
+    True
+    >>> clips = torch.zeros(3, 3, 2, 32, 32)
+    >>> network.features(clips).shape, network(clips).shape
+    (torch.Size([3, 128]), torch.Size([3, 2]))
     """
 
     def __init__(self, n_features: int, n_classes: int, dropout: float) -> None:
@@ -45,6 +65,7 @@ class VideoNetwork(nn.Module):
         Returns
         -------
         features : tensor of shape (n_clips, n_features), float32
+            One vector a clip.
 
         Raises
         ------
@@ -64,10 +85,12 @@ class VideoNetwork(nn.Module):
         Parameters
         ----------
         clips : tensor of shape (n_clips, 3, n_frames, height, width), float32
+            See `features`.
 
         Returns
         -------
         scores : tensor of shape (n_clips, n_classes), float32
+            One row a clip.
         """
         scores: Tensor = self.head(self.dropout(self.features(clips)))
         return scores

@@ -50,6 +50,10 @@ class VideoReader:
     ImportError
         Without PyAV, ``pip install "jedi_sklearn[video]"``.
 
+    See Also
+    --------
+    read_views : Frames as a network sees them.
+
     Notes
     -----
     The file is read once, without decoding, to count its frames. Where the container

@@ -52,6 +52,7 @@ class TSN(_FrameNetwork):
     Parameters
     ----------
     n_classes : int
+        Number of scores that it gives a clip.
     depths : sequence of int, default=(3, 4, 6, 3)
         Number of bottleneck blocks of each stage; these are ResNet-50's.
     width : int, default=64
@@ -63,7 +64,14 @@ class TSN(_FrameNetwork):
     Attributes
     ----------
     n_features : int
+        Length of the vector that it makes of a clip.
     head : torch.nn.Linear
+        What makes class scores of that.
+
+    See Also
+    --------
+    TSM : Sees the order of frames, too.
+    video_expert : Makes an expert of one.
 
     Notes
     -----
@@ -101,6 +109,7 @@ class TSM(_FrameNetwork):
     Parameters
     ----------
     n_classes : int
+        Number of scores that it gives a clip.
     depths : sequence of int, default=(3, 4, 6, 3)
         Number of bottleneck blocks of each stage; these are ResNet-50's.
     width : int, default=64
@@ -113,12 +122,19 @@ class TSM(_FrameNetwork):
     Attributes
     ----------
     n_features : int
+        Length of the vector that it makes of a clip.
     head : torch.nn.Linear
+        What makes class scores of that.
 
     Raises
     ------
     ValueError
         If `shift_div` is below 2.
+
+    See Also
+    --------
+    TSN : Without the shifts.
+    video_expert : Makes an expert of one.
 
     Notes
     -----

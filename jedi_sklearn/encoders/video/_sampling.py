@@ -21,6 +21,7 @@ def sample_segments(n_frames: int, n_segments: int) -> Frames:
     n_frames : int
         Of the video.
     n_segments : int
+        Number of segments, and of frames.
 
     Returns
     -------
@@ -32,6 +33,10 @@ def sample_segments(n_frames: int, n_segments: int) -> Frames:
     ------
     ValueError
         If a number is less than 1.
+
+    See Also
+    --------
+    sample_clips : Frames that are close to one another.
 
     Examples
     --------
@@ -54,6 +59,7 @@ def sample_clips(
     n_frames : int
         Of the video.
     n_clips : int
+        Number of clips.
     clip_length : int
         Number of frames in a clip.
     interval : int
@@ -73,6 +79,11 @@ def sample_clips(
     ------
     ValueError
         If a number is less than 1, or there is no such rule.
+
+    See Also
+    --------
+    sample_segments : One frame from each part of a video.
+    ViewProtocol : Has these parameters.
 
     Examples
     --------

@@ -24,6 +24,7 @@ class VideoSwin(VideoNetwork):
     Parameters
     ----------
     n_classes : int
+        Number of scores that it gives a clip.
     embed_dim : int, default=128
         Number of channels of the first stage; each stage has twice those of the one
         before. Of four stages, the features are ``8 * embed_dim``.
@@ -42,13 +43,20 @@ class VideoSwin(VideoNetwork):
     Attributes
     ----------
     n_features : int
+        Length of the vector that it makes of a clip.
     head : torch.nn.Linear
+        What makes class scores of that.
 
     Raises
     ------
     ValueError
         If `depths` and `n_heads` are of different lengths, or a stage has a number of
         channels that its heads cannot share.
+
+    See Also
+    --------
+    TSN, TSM : Convolutional networks.
+    video_expert : Makes an expert of one.
 
     Notes
     -----

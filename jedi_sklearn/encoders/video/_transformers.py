@@ -73,8 +73,14 @@ def transformers_video_expert(
         preprocessor_config.json makes it, of as many frames as the model was trained
         on, spread over the video: that file does not say which frames. Papers average
         several views, as in ``n_clips=5, interval=4, crop="three"``.
-    batch_size, device, autocast, n_workers
+    batch_size : int, default=1
+        See `video_expert`.
+    device : str, default="auto"
+        See `video_expert`.
+    autocast : str or None, default=None
         See `video_expert`. Weights become float32.
+    n_workers : int, default=0
+        See `video_expert`.
     **kwargs
         Passed on to ``from_pretrained`` of transformers, such as revision, token and
         local_files_only.
@@ -93,6 +99,10 @@ def transformers_video_expert(
     ValueError
         If the model is not of one of these types, weights are missing, it cannot take
         the views of the protocol, or its files ask for steps that are not known here.
+
+    See Also
+    --------
+    video_expert : An expert of a checkpoint of MMAction2 and others.
 
     Examples
     --------

@@ -25,8 +25,9 @@ class ViewProtocol(NamedTuple):
     """How a network is tested: what it sees of a video, and how that is averaged.
 
     A view is one crop of one clip. ``protocol._replace(n_frames=8)`` changes a part.
+    Every parameter is an attribute, too.
 
-    Attributes
+    Parameters
     ----------
     n_frames : int
         Number of frames in a view.
@@ -46,6 +47,7 @@ class ViewProtocol(NamedTuple):
     crop : {"centre", "three"}, default="centre"
         See `centre_crop` and `three_crop`.
     interpolation : {"bilinear", "bicubic"}, default="bilinear"
+        How frames are resized.
     antialias : bool, default=False
         Whether frames are smoothed before they get smaller.
     rounding : {"nearest", "down"}, default="nearest"
@@ -56,6 +58,11 @@ class ViewProtocol(NamedTuple):
     average : {"scores", "probabilities"}, default="probabilities"
         Whether the probabilities of a video are the softmax of the mean of the
         views' scores, or the mean of the views' softmaxes.
+
+    See Also
+    --------
+    video_expert : Tests a network in this way.
+    read_views : Reads what such a network sees.
 
     Examples
     --------
@@ -94,6 +101,7 @@ class ViewProtocol(NamedTuple):
         Returns
         -------
         frames : ndarray of int of shape (n_clips, n_frames)
+            In ascending order within a clip, unless the video is too short for one.
         """
         if self.interval is None:
             return sample_segments(n_frames, self.n_frames)[None]
@@ -173,7 +181,9 @@ def read_views(path: str | os.PathLike[str], protocol: ViewProtocol) -> Tensor:
     Parameters
     ----------
     path : str or path
+        Of a video file.
     protocol : ViewProtocol
+        What is seen of it.
 
     Returns
     -------
@@ -186,6 +196,24 @@ def read_views(path: str | os.PathLike[str], protocol: ViewProtocol) -> Tensor:
         If it is no video, or is damaged.
     ValueError
         If the protocol is out of range.
+
+    See Also
+    --------
+    VideoReader : Reads single frames.
+
+    Examples
+    --------
+    >>> import av, tempfile
+    >>> import numpy as np
+    >>> from jedi_sklearn.encoders.video import ViewProtocol, read_views
+    >>> path = tempfile.mkdtemp() + "/clip.mp4"
+    >>> with av.open(path, "w") as container:
+    ...     stream = container.add_stream("mpeg4", rate=25)
+    ...     stream.width, stream.height = 64, 48
+    ...     frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8))
+    ...     container.mux([*stream.encode(frame), *stream.encode()])
+    >>> read_views(path, ViewProtocol(n_frames=2, crop_size=32)).shape
+    torch.Size([1, 2, 32, 32, 3])
     """
     check_protocol(protocol)
     reader = VideoReader(path)
