@@ -47,13 +47,13 @@ class Labels(NamedTuple):
 
     def codes_in(self, classes: npt.NDArray) -> npt.NDArray[np.int64]:
         """Return the positions in other classes: -1 no label, -2 none of them."""
-        own, other = _comparable(self.classes, classes)
+        own, other = comparable(self.classes, classes)
         position = {label: i for i, label in enumerate(other.tolist())}
         table = [position.get(label, -2) for label in own.tolist()] + [-1]
         return np.array(table, dtype=np.int64)[self.codes]
 
 
-def _comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
+def comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
     """Numbers stay numbers (1 is 1.0); beside other labels all become str."""
     if all(c.dtype.kind in "iufb" for c in classes):
         return classes

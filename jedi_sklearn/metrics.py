@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import average_precision_score
-from sklearn.utils.extmath import softmax
-from sklearn.utils.validation import check_is_fitted
 
-from ._embed import named_errors
-from ._embedding import embed_parts, missing_rows
-from ._expert import split_expert
-from ._multidataset import MultiDataset, Rows, as_students_rows, check_has_student
-from ._targets import check_kinds, read_targets
-from .embeddings import as_store
+from ._scores import Scored, score_labelled
 
 __all__ = ["evaluate"]
 
@@ -66,64 +60,23 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     >>> evaluate(clf, X, y).shape
     (3, 3)
     """
-    check_is_fitted(estimator)
-    check_kinds(X, y)
-    datasets = as_students_rows(X, list(estimator.students_))
-    classes = {name: student.classes_ for name, student in estimator.students_.items()}
-    labelled = read_targets(y, datasets, classes).labels
-    if not labelled:
-        raise ValueError("y has no labelled row; evaluate needs at least one.")
+    return table_of(score_labelled(estimator, X, y))
+
+
+def table_of(scored: Mapping[str, Scored]) -> pd.DataFrame:
+    """Return the table of `evaluate` of what the models said of each dataset."""
     rows = {}
-    for name, labels in labelled.items():
-        check_has_student(name, list(estimator.students_))
-        codes = labels.codes_in(estimator.students_[name].classes_)
-        of_models, known = _scores_of_models(
-            estimator, name, datasets, np.flatnonzero(labels.labelled)
-        )
-        for model, scores in of_models.items():
+    for name, dataset in scored.items():
+        codes = dataset.codes
+        for model, scores in dataset.scores.items():
             rows[name, model] = {
-                "accuracy": _top_k_accuracy(scores, codes[known], 1),
-                "top_5_accuracy": _top_k_accuracy(scores, codes[known], 5),
-                "mean_average_precision": _mean_average_precision(scores, codes[known]),
+                "accuracy": _top_k_accuracy(scores, codes, 1),
+                "top_5_accuracy": _top_k_accuracy(scores, codes, 5),
+                "mean_average_precision": _mean_average_precision(scores, codes),
             }
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.MultiIndex.from_tuples(rows, names=["dataset", "model"])
     return table
-
-
-def _scores_of_models(
-    estimator: Any, name: str, datasets: MultiDataset, rows: Rows
-) -> tuple[dict[str, npt.NDArray[np.float64]], Rows]:
-    """Return what the models of a dataset say of rows, and of which they can.
-
-    The rows are embedded once for all three: a teacher sees what all experts make of
-    them.
-    """
-    student, teacher = estimator.students_[name], estimator.teachers_[name]
-    (part,) = (part for part in datasets.parts() if part[0].name == name)
-    with named_errors(f"The models of {name!r} cannot score its rows"):
-        store = as_store(estimator.memory)
-        (embeddings,) = embed_parts(teacher.branches, [part], store)
-        known = rows[~missing_rows(embeddings)[rows]]
-        if not len(known):
-            raise ValueError("no labelled row could be embedded")
-        seen = [embedding[known] for embedding in embeddings]
-        own = seen[[branch.name for branch in teacher.branches].index(name)]
-        head = split_expert(name, estimator.experts_[name]).head
-        of_models = {
-            "expert": _class_scores(head, np.asarray(own)),
-            "student": softmax(student.scores([own])),
-            "teacher": softmax(teacher.scores(seen)),
-        }
-    return of_models, known
-
-
-def _class_scores(classifier: Any, X: Any) -> npt.NDArray[np.float64]:
-    """Return one score a class: probabilities where there are any."""
-    if hasattr(classifier, "predict_proba"):
-        return np.asarray(classifier.predict_proba(X))
-    scores = np.asarray(classifier.decision_function(X))
-    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
 
 
 def _top_k_accuracy(

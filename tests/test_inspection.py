@@ -421,3 +421,40 @@ def test_evaluation__not_such_tables__error(tables, error, match):
     with pytest.raises(error, match=match):
         EvaluationDisplay.from_tables(tables)
     assert not plt.get_fignums()
+
+
+def test_history__same_curves_as_its_estimator(with_validation):
+    expected = TrainingCurvesDisplay.from_estimator(with_validation)
+    display = TrainingCurvesDisplay.from_history(with_validation.history_)
+    pd.testing.assert_frame_equal(display.curves, expected.curves)
+    assert [_curves(panel) for panel in display.axes_] == [
+        _curves(panel) for panel in expected.axes_
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history", "error", "match"),
+    [
+        ({"loss": [1.0]}, TypeError, "history must be a DataFrame .*dict"),
+        (pd.DataFrame({"loss": [1.0]}), ValueError, r"'student_accuracy'.*\['loss'\]"),
+        (
+            pd.DataFrame({("loss", "a"): [1.0]}),
+            ValueError,
+            r"'student_accuracy'.*\('loss', 'a'\)",
+        ),
+    ],
+)
+def test_history__not_such_a_frame__error(history, error, match):
+    with pytest.raises(error, match=match):
+        TrainingCurvesDisplay.from_history(history)
+    assert not plt.get_fignums()
+
+
+def test_curves__panels_in_several_rows__each_row_says_what_it_shows():
+    names = tuple("abcdef")
+    columns = pd.MultiIndex.from_product([["student_accuracy"], names])
+    history = pd.DataFrame(np.zeros((2, 6)), columns=columns)
+    display = TrainingCurvesDisplay.from_history(history)
+    assert [panel.get_title() for panel in display.axes_] == list(names)
+    labels = [panel.get_ylabel() for panel in display.axes_]
+    assert labels == ["accuracy", "", "", "accuracy", "", ""]

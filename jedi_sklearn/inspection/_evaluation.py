@@ -1,36 +1,21 @@
-"""Displays: pictures of what a fitted estimator has learnt."""
+"""Experts, students and teachers on every dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import t
-from sklearn.utils.validation import check_is_fitted
 
-from .metrics import evaluate
+from ..metrics import evaluate
+from ._answers import answers_of_predictions
+from ._style import STYLES, as_panels, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["EvaluationDisplay", "TrainingCurvesDisplay"]
-
-
-class _Style(NamedTuple):
-    color: str
-    line: str
-    marker: str
-
-
-# A model looks the same in every display, whichever others are drawn beside it.
-_STYLES = {
-    "expert": _Style("C0", "--", "o"),
-    "student": _Style("C1", "-", "s"),
-    "teacher": _Style("C2", "-", "^"),
-}
 
 # The columns of evaluate's table and how an axis calls them.
 _METRICS = {
@@ -39,122 +24,15 @@ _METRICS = {
     "mean_average_precision": "mean average precision",
 }
 
-# Inches; a panel of curves is as wide as high.
-_PANEL_HEIGHT = 3.2
-
 # Names of datasets with more characters than this are written aslant.
 _LONG_NAME = 12
-
-
-class TrainingCurvesDisplay:
-    """Accuracy of students and teachers over the epochs, Figure 3 of the paper.
-
-    Use :meth:`from_estimator` to make one.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        Accuracies in [0, 1], index the epochs, columns (model, dataset) with the
-        models expert (optional), student and teacher.
-
-    Attributes
-    ----------
-    axes_ : ndarray of Axes of shape (n_datasets,)
-        One panel a dataset.
-    figure_ : Figure
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from jedi_sklearn import JEDIClassifier
-    >>> from jedi_sklearn.inspection import TrainingCurvesDisplay
-    >>> X, y = load_iris(return_X_y=True)
-    >>> clf = JEDIClassifier(max_epochs=5, random_state=0).fit({"iris": X}, {"iris": y})
-    >>> display = TrainingCurvesDisplay.from_estimator(clf)
-    >>> display.axes_[0].get_title()
-    'iris'
-    """
-
-    def __init__(self, curves: pd.DataFrame) -> None:
-        self.curves = curves
-
-    @classmethod
-    def from_estimator(cls, estimator: Any, *, axes: Any = None) -> Self:
-        """Draw the curves of a fitted estimator.
-
-        They are those on the rows that fit was given as ``X_val``, with the
-        expert's accuracy as a level line; without such rows those on the training
-        rows as each epoch saw them, under dropout.
-
-        Parameters
-        ----------
-        estimator : JEDIClassifier
-            Fitted.
-        axes : sequence of Axes, optional
-            One a dataset; by default a new figure is made.
-
-        Returns
-        -------
-        display : TrainingCurvesDisplay
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        """
-        check_is_fitted(estimator)
-        history = estimator.history_
-        prefix = "val_" if "val_student_accuracy" in history else ""
-        curves = {
-            model: history[f"{prefix}{model}_accuracy"]
-            for model in ("expert", "student", "teacher")
-            if f"{prefix}{model}_accuracy" in history
-        }
-        frame = pd.concat(curves, axis=1, names=["model", "dataset"])
-        return cls(frame).plot(axes=axes)
-
-    def plot(self, *, axes: Any = None) -> Self:
-        """Draw the curves.
-
-        Parameters
-        ----------
-        axes : sequence of Axes, optional
-            One a dataset; by default a new figure is made.
-
-        Returns
-        -------
-        self : TrainingCurvesDisplay
-
-        Raises
-        ------
-        ValueError
-            If there is not one of `axes` for each dataset.
-        """
-        datasets = self.curves.columns.unique("dataset")
-        needed = f"one is needed for each of {list(datasets)}"
-        axes = _as_panels(axes, len(datasets), needed)
-        for dataset, panel in zip(datasets, axes, strict=True):
-            self._plot_dataset(dataset, panel)
-        axes[0].set_ylabel("accuracy")
-        axes[0].legend()
-        self.axes_ = axes
-        self.figure_ = axes[0].figure
-        return self
-
-    def _plot_dataset(self, dataset: str, panel: Axes) -> None:
-        for model, style in _STYLES.items():
-            if (model, dataset) in self.curves:
-                curve = self.curves[model, dataset]
-                panel.plot(
-                    curve.index, curve, style.line, color=style.color, label=model
-                )
-        panel.set(title=dataset, xlabel="epoch")
 
 
 class EvaluationDisplay:
     """Expert, student and teacher on every dataset, Table 2 of the paper as a figure.
 
-    Use :meth:`from_estimator` or :meth:`from_tables` to make one.
+    Use :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_tables` to make
+    one.
 
     Parameters
     ----------
@@ -169,6 +47,12 @@ class EvaluationDisplay:
     axes_ : ndarray of Axes of shape (1,)
         One panel with all datasets.
     figure_ : Figure
+        The figure that the panel is in.
+
+    See Also
+    --------
+    jedi_sklearn.metrics.evaluate : The table that is drawn.
+    ClassGainsDisplay : The same class by class.
 
     Notes
     -----
@@ -222,15 +106,18 @@ class EvaluationDisplay:
         estimator : JEDIClassifier
             Fitted.
         X : mapping, MultiDataset, DataFrame or array-like
+            As `JEDIClassifier.predict` takes it.
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Unlabelled rows are left out.
         metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
+            What to draw.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
+            What was drawn.
 
         Raises
         ------
@@ -245,6 +132,50 @@ class EvaluationDisplay:
         return cls.from_tables([table], metric=metric, axes=axes)
 
     @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        *,
+        expert: Any = None,
+        student: Any = None,
+        teacher: Any = None,
+        axes: Any = None,
+    ) -> Self:
+        """Draw the accuracy of labels that were predicted.
+
+        Parameters
+        ----------
+        y_true : mapping of str to array-like, or array-like of shape (n_samples,)
+            Labels. Unlabelled rows (-1, None, NaN) are left out.
+        expert, student, teacher : mapping of str to array-like, or array-like, optional
+            The labels that each predicts for the same rows: a mapping of the same
+            datasets where `y_true` is one. At least one is needed.
+        axes : Axes or sequence of one Axes, optional
+            By default a new figure is made.
+
+        Returns
+        -------
+        display : EvaluationDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ValueError
+            If `axes` is not one, no model is given, no row is labelled, or predictions
+            do not match `y_true`.
+        """
+        given = {"expert": expert, "student": student, "teacher": teacher}
+        answers = answers_of_predictions(y_true, given)
+        models = [model for model in STYLES if model in answers]
+        is_right = answers[models].eq(answers["label"], axis=0)
+        accuracy = is_right.groupby(answers["dataset"], sort=False).mean()
+        index = pd.MultiIndex.from_product(
+            [accuracy.index, models], names=["dataset", "model"]
+        )
+        table = pd.DataFrame({"accuracy": accuracy.to_numpy().ravel()}, index)
+        return cls.from_tables([table], axes=axes)
+
+    @classmethod
     def from_tables(
         cls, tables: Any, *, metric: str = "accuracy", axes: Any = None
     ) -> Self:
@@ -257,12 +188,14 @@ class EvaluationDisplay:
             with the same datasets and models in all. A single one is drawn without
             an interval.
         metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
+            What to draw.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
+            What was drawn.
 
         Raises
         ------
@@ -293,6 +226,7 @@ class EvaluationDisplay:
         Returns
         -------
         self : EvaluationDisplay
+            The display itself, with `axes_` and `figure_`.
 
         Raises
         ------
@@ -302,7 +236,7 @@ class EvaluationDisplay:
         label = _metric_label(self.metric)
         datasets = self.scores.index.unique("dataset")
         width = 1.5 + max(2.5, len(datasets))
-        axes = _as_panels(axes, 1, "one is needed", width=width)
+        axes = as_panels(axes, 1, "one is needed", width=width)
         panel = axes[0]
         self._plot_models(datasets, panel)
         is_long = max(len(str(name)) for name in datasets) > _LONG_NAME
@@ -324,9 +258,9 @@ class EvaluationDisplay:
         drawn = pd.DataFrame({"mean": values.mean(axis=1)}, index=self.scores.index)
         if values.shape[1] > 1:
             drawn["bar"] = _half_interval(values)
-        models = [m for m in _STYLES if m in self.scores.index.unique("model")]
+        models = [m for m in STYLES if m in self.scores.index.unique("model")]
         for place, model in enumerate(models):
-            style = _STYLES[model]
+            style = STYLES[model]
             rows = drawn.xs(model, level="model").reindex(datasets)
             panel.errorbar(
                 np.arange(len(datasets)) + 0.2 * (place - (len(models) - 1) / 2),
@@ -341,14 +275,8 @@ class EvaluationDisplay:
 
     def _plot_legend(self, panel: Axes) -> None:
         n_runs = self.scores.shape[1]
-        # Above the panel, where it hides no point.
-        panel.legend(
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=len(_STYLES),
-            frameon=False,
-            title=f"mean of {n_runs} runs, 95 % interval" if n_runs > 1 else None,
-        )
+        title = f"mean of {n_runs} runs, 95 % interval" if n_runs > 1 else None
+        legend_above(panel, len(STYLES), title=title)
 
 
 def _metric_label(metric: Any) -> str:
@@ -393,10 +321,10 @@ def _check_table(name: str, table: Any, metric: str) -> None:
             f"{name} must have rows with the index ['dataset', 'model'], got "
             f"{len(index)} rows with the index {list(index.names)}."
         )
-    unknown = index.unique("model").difference(list(_STYLES), sort=False)
+    unknown = index.unique("model").difference(list(STYLES), sort=False)
     if len(unknown):
         raise ValueError(
-            f"{name} has the models {list(unknown)}; they must be of {list(_STYLES)}."
+            f"{name} has the models {list(unknown)}; they must be of {list(STYLES)}."
         )
     if not index.is_unique:
         raise ValueError(
@@ -415,28 +343,3 @@ def _half_interval(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     n = values.shape[1]
     error = values.std(axis=1, ddof=1) / np.sqrt(n)
     return np.asarray(t.ppf(0.975, n - 1) * error)
-
-
-def _as_panels(
-    axes: Any, n_panels: int, needed: str, *, width: float = _PANEL_HEIGHT
-) -> npt.NDArray[np.object_]:
-    """Return the given axes, or new ones `width` inches wide, as a flat array."""
-    if axes is None:
-        axes = _new_axes(n_panels, width)
-    panels = np.asarray(axes, dtype=object).ravel()
-    if len(panels) != n_panels:
-        raise ValueError(f"axes has {len(panels)} panels; {needed}.")
-    return panels
-
-
-def _new_axes(n_panels: int, width: float) -> Any:
-    import matplotlib.pyplot as plt
-
-    _, axes = plt.subplots(
-        1,
-        n_panels,
-        figsize=(width * n_panels, _PANEL_HEIGHT),
-        layout="constrained",
-        squeeze=False,
-    )
-    return axes

@@ -1,0 +1,15 @@
+"""Displays: pictures of what a fitted estimator has learnt."""
+
+from ._agreement import AgreementDisplay
+from ._curves import TrainingCurvesDisplay
+from ._evaluation import EvaluationDisplay
+from ._gains import ClassGainsDisplay
+from ._reliability import ReliabilityDisplay
+
+__all__ = [
+    "AgreementDisplay",
+    "ClassGainsDisplay",
+    "EvaluationDisplay",
+    "ReliabilityDisplay",
+    "TrainingCurvesDisplay",
+]
