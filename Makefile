@@ -6,6 +6,8 @@
 # EVIDENCE_ARGS="--seeds 3"   arguments for the study
 # BENCHMARKS="step overhead"  the benchmarks to run
 # BENCH_JSON=folder    where each of them writes its rows
+# SESSIONS="oldest-3.11"  sessions of noxfile.py
+# DOCS_FAST=1         the site without running its examples
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -13,6 +15,8 @@ PYTEST_ARGS ?=
 EVIDENCE_ARGS ?=
 BENCHMARKS ?= step overhead baselines scale memory gpu video checkpoint
 BENCH_JSON ?= build/benchmarks
+SESSIONS ?=
+DOCS_FAST ?=
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -37,7 +41,7 @@ REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 # No window may open, and the processes of a test run share the cores: more threads
 # than cores would only wait for each other.
 export MPLBACKEND := Agg
-test fuzz: export OMP_NUM_THREADS := 1
+test fuzz docs dist: export OMP_NUM_THREADS := 1
 # Sums are taken in another order with another number of threads, so that the last
 # digit of the demo's table would depend on the machine; and times do anyway.
 demo bench: export OMP_NUM_THREADS := 2
@@ -53,7 +57,10 @@ help: ## show this list
 
 .PHONY: demo
 demo: $(DEMO) ## install, then train on the bundled data and print the table
-	@$(BIN)/python examples/plot_quickstart.py
+	@$(BIN)/python -c 'import runpy; \
+		curves = runpy.run_path("examples/plot_quickstart.py")["display"]; \
+		curves.figure_.savefig("quickstart.png", dpi=120)'
+	@echo "The curves are in quickstart.png."
 
 .PHONY: evidence
 evidence: $(DEV) ## run the study of docs/evidence.md (an hour; goes on where it was left)
@@ -76,6 +83,29 @@ test: lint ## install, then run everything: lint, types, tests, doctests, README
 fuzz: $(DEV) ## run 10,000 generated cases, broken ones among them (a quarter of an hour)
 	JEDI_FUZZ=fuzz $(BIN)/python -m pytest -q tests/fuzz $(PYTEST_ARGS)
 
+# All is made anew but for the examples, which run again where their text has changed; all
+# of them run after make clean.
+.PHONY: docs
+docs: $(DEV) ## run the examples, build the site into build/docs and check its links
+	rm -rf build/docs docs/api/generated
+	$(BIN)/python -m sphinx -q -E -W --keep-going -d build/doctrees \
+		$(if $(DOCS_FAST),-D plot_gallery=False) docs build/docs
+	$(BIN)/python -m pytest -q docs/checks/test_site.py \
+		$(if $(DOCS_FAST),,docs/checks/test_gallery.py) $(PYTEST_ARGS)
+
+.PHONY: compat
+compat: $(DEV) ## run tests with other versions of Python and of dependencies (an hour)
+	$(BIN)/python -m nox $(if $(SESSIONS),--session $(SESSIONS))
+
+# The time of the commit in the archives makes two builds of it the same.
+.PHONY: dist
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: $(DEV) ## build sdist and wheel into dist/, check them, and fit from the wheel
+	rm -rf dist
+	$(BIN)/python -m build --quiet --no-isolation
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/python tools/check_dist.py dist
+
 .PHONY: lint
 lint: $(DEV) ## check style, format and types, and the code for known holes
 	$(BIN)/python -m ruff check .
@@ -95,6 +125,7 @@ format: $(DEV) ## sort imports, apply safe fixes and format
 .PHONY: clean
 clean: ## remove caches and build products (.venv stays: remove it by hand)
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf docs/auto_examples docs/api/generated docs/api/backreferences
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # A .venv that has no working pip is of no use to anybody, so it is made anew; one that

@@ -97,10 +97,10 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     # Scripts that need a cluster, or arguments.
     "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery.place",
     "abort_on_example_error": True,
     "image_scrapers": ("matplotlib",),
-    "reset_modules": ("matplotlib", "strict_examples.warnings_are_errors"),
+    "reset_modules": ("matplotlib", "gallery.warnings_are_errors"),
     "doc_module": ("jedi_sklearn",),
     "backreferences_dir": "api/backreferences",
     "download_all_examples": False,

@@ -39,9 +39,10 @@ except ImportError:
 # A dataset is a list of paths. Of the pictures for training a fifth has a label, of
 # the letters, which are of 26 classes, a half.
 
-folder = Path(tempfile.mkdtemp())
-N_TRAIN, N_TEST = 300, 200
-N_LABELLED = {"digits": 60, "fashion": 60, "letters": 150, "numerals": 60}
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
+N_TRAIN, N_TEST = 250, 100
+N_LABELLED = {"digits": 50, "fashion": 50, "letters": 125, "numerals": 50}
 
 
 def write_pictures(subset, n_pictures):
@@ -101,7 +102,7 @@ def train_network(paths, labels, seed):
     images = torch.stack(list(Pictures(paths)))
     targets = torch.from_numpy(targets)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    for _ in range(60):
+    for _ in range(40):
         for rows in torch.randperm(len(images)).split(32):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(
@@ -148,14 +149,15 @@ experts.append(
 # second one finds that all is done.
 
 store = EmbeddingStore(folder / "embeddings", dtype="float16", shard_rows=64)
-store.extract(experts, X, verbose=1)
-store.extract(experts, X_test, verbose=1)
+store.extract(experts, X)
+store.extract(experts, X_test)
 print(store.info().groupby(["expert", "kind"])[["n_rows", "n_bytes"]].sum())
 
 # %%
 # Better classifiers
 # ------------------
-# Fit, predict and evaluate take the embeddings from the store.
+# Fit, predict and evaluate take the embeddings from the store. With 100 test pictures
+# of each dataset, one picture is one point of accuracy.
 
 clf = JEDIClassifier(experts, memory=store, random_state=0).fit(X, y)
 table = evaluate(clf, X_test, y_test)
@@ -164,5 +166,5 @@ accuracy = table["accuracy"].unstack()
 print("students above experts:", (accuracy["student"] - accuracy["expert"]).round(3))
 
 EvaluationDisplay.from_estimator(clf, X_test, y_test)
-plt.savefig("image_files.png")
 plt.show()
+temporary.cleanup()

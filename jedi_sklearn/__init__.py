@@ -1,11 +1,16 @@
 """Joint expert distillation for scikit-learn."""
 
+import logging as _logging
+
 from ._classifier import JEDIClassifier
 from ._distilled import DistilledClassifier, load_student
 from ._multidataset import MultiDataset, MultiTarget, stack_datasets
 from ._paper import PAPER_PARAMS
 from ._version import __version__
 from .metrics import evaluate
+
+# What is logged is shown where a program says so.
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())
 
 __all__ = [
     "PAPER_PARAMS",

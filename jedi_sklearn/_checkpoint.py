@@ -19,7 +19,7 @@ MANIFEST = "fit.json"
 DIGEST_BYTES = 16
 FINDINGS = ("experts", "training", "result")
 
-_logger = logging.getLogger("jedi_sklearn")
+_logger = logging.getLogger(__name__)
 
 
 class Trait(NamedTuple):
@@ -72,6 +72,7 @@ class KeptFit:
                 f"{self._path(name)} has changed since it was written. Remove this "
                 "file to do again what it held."
             )
+        _logger.info("Going on from %s.", self._path(name))
         return pickle.loads(content)  # nosec B301 - the user named the directory
 
     def write(self, name: str, content: Any) -> None:
@@ -85,6 +86,7 @@ class KeptFit:
                     "checkpoint=None, or give experts that can be when they are fitted."
                 ) from error
             write_whole(self._path(name), [_digest(pickled), pickled])
+            _logger.info("Wrote %s, %d bytes.", self._path(name), len(pickled))
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""

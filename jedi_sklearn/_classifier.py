@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,12 +15,23 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._checkpoint import KeptFit, keep_fit
+from ._callbacks import CallbackSupportMixin, FitTask, begin_fit, with_callbacks
+from ._checkpoint import KeptFit
 from ._device import available_device
+from ._diagram import classifier_block
 from ._embedding import embed_parts, missing_rows
-from ._fitting import FitResult, Given, LastFit, one_epoch, run_fit
+from ._expert import split_expert
+from ._feature_names import check_features, set_features
+from ._fitting import (
+    N_PARTS,
+    FitResult,
+    Given,
+    LastFit,
+    one_epoch,
+    run_fit,
+)
 from ._joint import distilled_classifiers, losses_of
 from ._multidataset import (
     MultiDataset,
@@ -30,6 +42,7 @@ from ._multidataset import (
     is_row_wise,
 )
 from ._state import VersionedState
+from ._tags import take_sparse
 from ._targets import (
     Targets,
     check_classes,
@@ -43,12 +56,14 @@ from ._training_data import (
     read_training_data,
     read_validation,
 )
-from ._traits import traits_of
+from ._traits import kept_fit
 from ._validation import check_parameters, check_sources
 from .embeddings import as_store
 
 
-class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
+class JEDIClassifier(
+    VersionedState, ClassifierMixin, CallbackSupportMixin, _BaseComposition
+):
     r"""Better classifiers for several datasets by joint expert distillation.
 
     There are n datasets, each with its own labels, and n experts, each an encoder
@@ -219,10 +234,13 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Whether fit goes on from the students and teachers of the last fit, whose
         experts are kept, instead of starting anew.
     verbose : int, default=0
-        1 shows a progress line on standard error, and a bar while `memory` is filled.
+        1 shows a progress bar on standard error, and one while `memory` is filled. The
+        logger ``"jedi_sklearn"`` says what takes how long in any case.
     callbacks : list of skorch callbacks or None, default=None
         Run by the training loop, after those that the parameters above ask for: a
         scheduler of the learning rate goes with ``learning_rate_decay="constant"``.
+        Those of scikit-learn, from 1.9 on, are set by ``set_callbacks``: fit tells them
+        of encoders, heads and epochs.
 
     Attributes
     ----------
@@ -248,13 +266,14 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         Number of epochs.
     n_features_in_ : int
         Number of values in a row, 1 where rows differ in size.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X was a DataFrame with names of type str.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Where X was a DataFrame with names of type str, or all datasets were such
+        DataFrames of the same columns.
 
     See Also
     --------
     stack_datasets : Datasets and labels as a pair for scikit-learn's tools.
-    evaluate : Table of experts, students and teachers.
+    jedi_sklearn.metrics.evaluate : Table of experts, students and teachers.
 
     Notes
     -----
@@ -465,8 +484,9 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
             Labels; -1 (integers), None or NaN mark unlabelled rows.
         sample_weight : mapping or array-like of shape (n_samples,), optional
             How much each row counts in all terms of the loss, its dataset's size
-            in Eq. (2) included, and where heads are fitted that take weights. A
-            dataset that a mapping leaves out has weights of 1.
+            in Eq. (2) included, and where heads are fitted that take weights,
+            whatever these request in metadata routing. A dataset that a mapping
+            leaves out has weights of 1.
         X_val, y_val : same as X and y, optional
             Rows on which students and teachers are scored after every epoch, for
             ``history_``. With ``early_stopping`` or ``keep_expert`` they are those
@@ -484,6 +504,13 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
             cannot be fitted or cannot embed a dataset. The estimator is then as it
             was before.
         """
+        _warn(self._fit(X, y, sample_weight, X_val, y_val))
+        return self
+
+    @with_callbacks
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any
+    ) -> FitResult:
         self._check_parameters()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together; one is None.")
@@ -500,11 +527,14 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
             # Its rows are others, by which the new ones are scaled and weighed.
             last = self._last_fit()._replace(scaling=None, sizes={})
         params = self.get_params(deep=False)
-        with self._kept_fit(params, given, targets, last) as kept:
-            result = run_fit(params, given, last, kept)
+        found = partial(self._fitted_attributes, X, given, targets)
+        task = begin_fit(self, X, y, sample_weight, found, N_PARTS)
+        is_clone = getattr(self, "_is_clone", False)
+        with kept_fit(params, given, targets, last, is_clone=is_clone) as kept:
+            result = run_fit(params, given, last, kept, task)
         self._set_fitted(X, given, targets, result)
-        _warn(result)
-        return self
+        task.end(lambda: result)
+        return result
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -547,18 +577,17 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
             check_sources(self.distill_from, list(data.datasets))
             check_classes(classes, targets, targets.classes)
             given = Given(data, None, list(data.datasets), list(data.labels))
-            result = run_fit(params, given, None, KeptFit(None))
+            result = run_fit(params, given, None, KeptFit(None), FitTask())
             self._set_fitted(X, given, targets, result)
             _warn(result)
             return self
         check_further(X, data.datasets, self.datasets_)
         check_sources(self.distill_from, self.datasets_)
         check_classes(classes, targets, known)
-        if is_row_wise(X):
-            validate_data(self, X, reset=False, skip_check_array=True)
+        check_features(self, X, data.datasets)
         given = Given(data, None, self.datasets_, list(self.students_))
         last = self._last_fit()
-        result = run_fit(params, given, last, KeptFit(None))
+        result = run_fit(params, given, last, KeptFit(None), FitTask())
         history = pd.concat([self.history_, result.trained.history])
         self._set_models(result)
         self._set_history(history)
@@ -677,10 +706,60 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
             accuracies.append(np.average(hits[known], weights=weights[name][known]))
         return float(np.mean(accuracies))
 
+    def model_card(self, X: Any = None, y: Any = None) -> Any:
+        """Return a card that says what the fitted classifier is, for others to read.
+
+        It has the datasets, the experts, the parameters, the curves of the training,
+        how to load the model and, with X and y, scores and pictures of them. What only
+        its author can know is marked "[More Information Needed]".
+
+        Parameters
+        ----------
+        X : mapping, MultiDataset, DataFrame or array-like, optional
+            Rows to evaluate the students on, best those that no fit has seen.
+        y : mapping, MultiTarget or array-like of shape (n_samples,), optional
+            Their labels.
+
+        Returns
+        -------
+        card : skops.card.Card
+            ``card.add`` fills its sections in, ``card.metadata`` is the dict of the
+            YAML that a model hub reads, ``card.save("README.md")`` writes it, with the
+            pictures beside it.
+
+        Raises
+        ------
+        ImportError
+            If skops or matplotlib, extras ``export`` and ``plot``, is not installed.
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If only one of X and y is given, or :func:`jedi_sklearn.metrics.evaluate`
+            does not accept them.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from jedi_sklearn import JEDIClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = JEDIClassifier(max_epochs=5, random_state=0).fit(X, y)
+        >>> card = clf.model_card()
+        >>> card.metadata["license"] = "cc0-1.0"
+        >>> card.render().splitlines()[3]
+        'license: "cc0-1.0"'
+        """
+        from ._model_card import write_card
+
+        return write_card(self, X, y)
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        given = [] if self.experts is None else self.experts
+        tags.input_tags.sparse = take_sparse(split_expert(*e).encoder for e in given)
         return tags
+
+    def _sk_visual_block_(self) -> Any:
+        return classifier_block(self)
 
     def _student_scores(
         self, X: Any
@@ -691,9 +770,7 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         """
         check_is_fitted(self)
         datasets = as_students_rows(X, list(self.students_))
-        if not isinstance(X, Mapping):
-            # The width of a MultiDataset is that of all its datasets.
-            validate_data(self, X, reset=False, skip_check_array=True)
+        check_features(self, X, datasets)
         for name in datasets:
             check_has_student(name, list(self.students_))
         store = as_store(self.memory)
@@ -758,24 +835,6 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         copy._is_clone = True
         return copy
 
-    @contextmanager
-    def _kept_fit(
-        self,
-        params: dict[str, Any],
-        given: Given,
-        targets: Targets,
-        last: LastFit | None,
-    ) -> Iterator[KeptFit]:
-        """Open the checkpoint, if there is to be one."""
-        if self.checkpoint is None:
-            yield KeptFit(None)
-            return
-        _check_one_process()
-        traits = traits_of(params, given, targets, last)
-        is_one_of_many = self.warm_start or getattr(self, "_is_clone", False)
-        with keep_fit(self.checkpoint, traits, is_one_of_many=is_one_of_many) as kept:
-            yield kept
-
     def _last_fit(self) -> LastFit:
         """Return what there is to go on from; an older version left less."""
         return LastFit(
@@ -810,8 +869,15 @@ class JEDIClassifier(VersionedState, ClassifierMixin, _BaseComposition):
         self._set_models(result)
         self.datasets_ = given.datasets
         self._set_history(result.trained.history)
-        seen = X if is_row_wise(X) else given.data.datasets
-        validate_data(self, seen, skip_check_array=True)
+        set_features(self, X, given.data.datasets)
+
+    def _fitted_attributes(
+        self, X: Any, given: Given, targets: Targets, result: FitResult
+    ) -> dict[str, Any]:
+        """Return what `_set_fitted` would set."""
+        fitted = copy(self)
+        fitted._set_fitted(X, given, targets, result)
+        return dict(vars(fitted))
 
     def _set_history(self, history: pd.DataFrame) -> None:
         epochs = pd.RangeIndex(1, len(history) + 1, name="epoch")
@@ -836,13 +902,3 @@ def _warn(result: FitResult) -> None:
     """Say where a fit ended before its time, when nothing can fail any more."""
     if result.trained.problem is not None:
         warnings.warn(result.trained.problem, stacklevel=3)
-
-
-def _check_one_process() -> None:
-    from . import training
-
-    if training.n_processes() > 1:
-        raise ValueError(
-            f"checkpoint cannot be used by the {training.n_processes()} processes that "
-            "torch.distributed has started; set checkpoint=None."
-        )

@@ -10,13 +10,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 
 from ._branch import Branch as Branch  # Pickles of before it moved look for it here.
+from ._diagram import distilled_block
 from ._embed import check_width, embed
 from ._onnx import write_onnx
 from ._state import VersionedState
 from ._student_files import Parts, read_student, write_student
+from ._tags import take_sparse
 from ._weights import Linear
 
 # What is made of rows takes several times their own memory.
@@ -92,6 +95,16 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         """Intercepts of the linear classifier, of shape (n_classes,)."""
         return self.linear.intercept
 
+    @property
+    def feature_names_in_(self) -> npt.NDArray:
+        """Names of the features that an encoder was fitted on, where they had any."""
+        return _of_encoders(self.branches, "feature_names_in_")
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of the features that an encoder was fitted on, where it says so."""
+        return int(_of_encoders(self.branches, "n_features_in_"))
+
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Return the classifier as it is.
 
@@ -106,6 +119,19 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
             The classifier itself.
         """
         return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = tags.target_tags.required = False
+        tags.input_tags.sparse = take_sparse(b.encoder for b in self.branches)
+        return tags
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        parts = ", ".join(f"{b.name}: {b.width} features" for b in self.branches)
+        return f"{type(self).__name__}({parts}; {len(self.classes)} classes)"
+
+    def _sk_visual_block_(self) -> Any:
+        return distilled_block(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -273,6 +299,14 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
 
     def _parts(self) -> Parts:
         return Parts(self.branches, self.linear, self.classes)
+
+
+def _of_encoders(branches: Sequence[Branch], attribute: str) -> Any:
+    """Return what encoders say of the rows that all of them take."""
+    for branch in branches:
+        if hasattr(branch.encoder, attribute):
+            return getattr(branch.encoder, attribute)
+    raise AttributeError(f"None of the encoders has {attribute}.")
 
 
 def load_student(

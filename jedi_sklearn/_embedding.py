@@ -21,6 +21,7 @@ from .embeddings import (
     UnidentifiedError,
     fingerprint_if_any,
 )
+from .exceptions import NotStoredWarning
 
 
 def embed_datasets(
@@ -117,7 +118,9 @@ def _embed_by_store(
         return is_kept, store.embed(kept, parts, n_jobs, verbose)
     except UnidentifiedError as error:
         warnings.warn(
-            f"Embeddings are not kept in {store}: {error}.", UserWarning, stacklevel=5
+            f"Embeddings are not kept in {store}: {error}.",
+            NotStoredWarning,
+            stacklevel=5,
         )
     known = [
         kept and fingerprint_if_any(expert.encoder) is not None

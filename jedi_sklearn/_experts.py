@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle  # nosec B403 - of what was just fitted
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from ._callbacks import FitTask
+from ._durations import timed
 from ._embed import named_errors
 from ._expert import Expert, is_frozen, named_experts, split_expert
 from ._labels import Labels
@@ -24,6 +27,8 @@ from ._row_weights import RowWeights
 from ._weights import Linear
 from .embeddings import Embedding
 from .encoders import MLPEncoder
+
+_logger = logging.getLogger(__name__)
 
 LINEAR = "its last step must be a linear classifier, or a transformer to have one"
 
@@ -103,6 +108,7 @@ def fit_encoders(
     datasets: MultiDataset,
     labels: dict[str, Labels],
     n_jobs: int | None,
+    task: FitTask,
 ) -> list[Expert]:
     """Fit the encoders that are not frozen on the labelled rows of their datasets.
 
@@ -114,6 +120,8 @@ def fit_encoders(
         Of the labelled datasets. An encoder whose dataset has no labels is fitted
         on all its rows, without y.
     n_jobs : int or None
+    task : FitTask
+        Of which this is a part, with one for each encoder that is fitted.
 
     Returns
     -------
@@ -135,22 +143,44 @@ def fit_encoders(
     for name, _, head in experts:
         if head is not None and is_frozen(head) and name in labels:
             _check_has_coef(name, head)
+    whole, parts = _parts(task, "encoder", [e.name for e in experts if _learns(e)])
     encoders = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(_fit_encoder)(
             name,
             encoder,
             None if is_frozen(encoder) else datasets[name],
             labels.get(name),
+            parts.get(name, FitTask()),
         )
         for name, encoder, _ in experts
     )
+    whole.end()
     return [
         expert._replace(encoder=encoder)
         for expert, encoder in zip(experts, encoders, strict=True)
     ]
 
 
-def _fit_encoder(name: str, encoder: Any, X: Any, labels: Labels | None) -> Any:
+def _learns(expert: Expert) -> bool:
+    return not is_frozen(expert.encoder)
+
+
+def _parts(
+    task: FitTask, what: str, names: Sequence[str]
+) -> tuple[FitTask, dict[str, FitTask]]:
+    """Return a part of a task that begins, and its parts by their experts' names."""
+    # There is nothing yet to predict with, and an expert sees its own rows alone.
+    task = task._replace(seen={}, attributes=None)
+    whole = task.part(f"fit-{what}s", len(names), in_order=False).begin()
+    return whole, {
+        name: whole.part(f"fit-{what}-{name}", number=number)
+        for number, name in enumerate(names)
+    }
+
+
+def _fit_encoder(
+    name: str, encoder: Any, X: Any, labels: Labels | None, task: FitTask
+) -> Any:
     if is_frozen(encoder):
         with named_errors(f"Expert {name!r} is frozen but not fitted"):
             check_is_fitted(encoder)
@@ -159,7 +189,10 @@ def _fit_encoder(name: str, encoder: Any, X: Any, labels: Labels | None) -> Any:
     if labels is not None:
         X, y = take_rows(X, np.flatnonzero(labels.labelled)), labels.known
     with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
-        return _as_from_a_file(clone(encoder).fit(X, y))
+        encoder = clone(encoder)
+        with timed(_logger, "Fitting expert %r", name), task.on(X, y).of(encoder):
+            encoder.fit(X, y)
+        return _as_from_a_file(encoder)
 
 
 def _as_from_a_file(encoder: Any) -> Any:
@@ -186,6 +219,7 @@ def fit_heads(
     embeddings: dict[str, list[Embedding]],
     labels: dict[str, Labels],
     weights: dict[str, RowWeights],
+    task: FitTask,
 ) -> list[Expert]:
     """Fit the heads that are not frozen on the labelled rows of their datasets.
 
@@ -201,6 +235,8 @@ def fit_heads(
         their heads are left alone.
     weights : dict of str to RowWeights
         A head whose ``fit`` takes no ``sample_weight`` is fitted without.
+    task : FitTask
+        Of which this is a part, with one for each head that is fitted.
 
     Returns
     -------
@@ -211,23 +247,33 @@ def fit_heads(
     ValueError
         If a head is not linear, or a frozen one does not know a label.
     """
-    return [
-        expert
-        if expert.name not in labels
-        else expert._replace(
-            head=_fit_head(
-                expert,
-                embeddings[expert.name][number],
-                labels[expert.name],
-                weights[expert.name],
+    names = [e.name for e in experts if e.name in labels and not is_frozen(e.head)]
+    whole, parts = _parts(task, "head", names)
+    with timed(_logger, "Fitting heads of the experts %s", names):
+        fitted = [
+            expert
+            if expert.name not in labels
+            else expert._replace(
+                head=_fit_head(
+                    expert,
+                    embeddings[expert.name][number],
+                    labels[expert.name],
+                    weights[expert.name],
+                    parts.get(expert.name, FitTask()),
+                )
             )
-        )
-        for number, expert in enumerate(experts)
-    ]
+            for number, expert in enumerate(experts)
+        ]
+    whole.end()
+    return fitted
 
 
 def _fit_head(
-    expert: Expert, embedding: Embedding, labels: Labels, weights: RowWeights
+    expert: Expert,
+    embedding: Embedding,
+    labels: Labels,
+    weights: RowWeights,
+    task: FitTask,
 ) -> Any:
     name, head = expert.name, expert.head
     own, y = embedding[labels.labelled], labels.known
@@ -236,13 +282,15 @@ def _fit_head(
     weighted = {} if (known == 1).all() else {"sample_weight": known}
     if head is None:
         with named_errors(f"Expert {name!r} could not get a head on dataset {name!r}"):
-            return _default_head(np.asarray(own), y, weighted)
+            return _default_head(np.asarray(own), y, weighted, task)
     if not is_frozen(head):
         X = np.asarray(own)
         if not has_fit_parameter(head, "sample_weight"):
             weighted = {}
         with named_errors(f"Expert {name!r} could not be fitted on dataset {name!r}"):
-            head = clone(head).fit(X, y, **weighted)
+            head = clone(head)
+            with task.on(X, y).of(head):
+                head.fit(X, y, **weighted)
     _check_linear(name, head, np.asarray(own[:100]))
     check_labels_known(name, head, labels)
     return head
@@ -291,6 +339,7 @@ def _default_head(
     X: npt.NDArray[np.float32],
     y: npt.NDArray,
     weighted: dict[str, npt.NDArray[np.float64]],
+    task: FitTask,
 ) -> LogisticRegression:
     # Fitted on standardised embeddings, which converges whatever their scale, and
     # written back in terms of the embeddings themselves.
@@ -300,7 +349,9 @@ def _default_head(
     with warnings.catch_warnings():
         # Many classes of few rows are no regression: the labels have been looked at.
         warnings.filterwarnings("ignore", "The number of unique classes is greater")
-        head = LogisticRegression(max_iter=1000).fit(X, y, **weighted)
+        head = LogisticRegression(max_iter=1000)
+        with task.on(X, y).of(head):
+            head.fit(X, y, **weighted)
     head.coef_ = head.coef_ / scaler.scale_
     head.intercept_ = head.intercept_ - head.coef_ @ scaler.mean_
     return head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ._callbacks import FitTask
 from ._checkpoint import KeptFit
+from ._durations import timed
 from ._embed import check_width
 from ._embedding import embed_datasets
 from ._expert import Expert, is_frozen
@@ -38,6 +41,11 @@ from .embeddings import Embedding, as_store
 
 if TYPE_CHECKING:
     from .training import Trained, TrainingRows, Watchers
+
+_logger = logging.getLogger(__name__)
+
+# Encoders, heads and the training, of which callbacks are told.
+N_PARTS = 3
 
 Params = Mapping[str, Any]
 Embeddings = dict[str, list[Embedding]]
@@ -103,7 +111,11 @@ class FitResult(NamedTuple):
 
 
 def run_fit(
-    params: Params, given: Given, last: LastFit | None, kept: KeptFit
+    params: Params,
+    given: Given,
+    last: LastFit | None,
+    kept: KeptFit,
+    task: FitTask,
 ) -> FitResult:
     """Fit the experts that are not frozen, then train students and teachers.
 
@@ -115,6 +127,8 @@ def run_fit(
     last : LastFit or None
     kept : KeptFit
         What was found before is taken from there, and what is found is kept.
+    task : FitTask
+        The fit, whose parts are N_PARTS; a `FitResult` is what it finds.
     """
     seed, experts_seed = _seeds(params["random_state"], kept)
     if last is None:
@@ -130,12 +144,14 @@ def run_fit(
         data, held_out = hold_out(given.data, params["validation_fraction"], seed)
         given = given._replace(data=data, held_out=held_out)
     if last is None:
-        experts, data, embeddings = _fit_experts(params, experts, given.data, kept)
+        experts, data, embeddings = _fit_experts(
+            params, experts, given.data, kept, task
+        )
     else:
         data, embeddings = _embedded(params, experts, given.data)
         _check_widths(experts, embeddings, last)
     rows = training_rows(experts, embeddings, data, given.datasets)
-    result = _train(params, given, experts, rows, last, seed, kept)
+    result = _train(params, given, experts, rows, last, seed, kept, task)
     if result.trained.problem is None:
         kept.write("result", result._replace(experts=_without_frozen(experts)))
         kept.remove("training")
@@ -169,6 +185,17 @@ def one_epoch(params: Params, n_before: int) -> dict[str, Any]:
     }
 
 
+def check_one_process() -> None:
+    """Raise ValueError where several processes train together."""
+    from . import training
+
+    if training.n_processes() > 1:
+        raise ValueError(
+            f"checkpoint cannot be used by the {training.n_processes()} processes that "
+            "torch.distributed has started; set checkpoint=None."
+        )
+
+
 def _seeds(random_state: Any, kept: KeptFit) -> tuple[int, int]:
     """Return the seeds of the training and of the experts."""
     # Drawn in any case, as a RandomState is another one afterwards.
@@ -194,17 +221,23 @@ def _last_experts(params: Params, given: Given, last: LastFit) -> list[Expert]:
 
 
 def _fit_experts(
-    params: Params, experts: Sequence[Expert], data: TrainingData, kept: KeptFit
+    params: Params,
+    experts: Sequence[Expert],
+    data: TrainingData,
+    kept: KeptFit,
+    task: FitTask,
 ) -> tuple[list[Expert], TrainingData, Embeddings]:
     """Return fitted experts, the rows that they can embed and their embeddings."""
     before: list[Expert] | None = kept.read("experts")
     if before is None:
-        fitted = fit_encoders(experts, data.datasets, data.labels, params["n_jobs"])
+        fitted = fit_encoders(
+            experts, data.datasets, data.labels, params["n_jobs"], task
+        )
     else:
         fitted = _with_frozen(before, experts)
     data, embeddings = _embedded(params, fitted, data)
     if before is None:
-        fitted = fit_heads(fitted, embeddings, data.labels, data.weights)
+        fitted = fit_heads(fitted, embeddings, data.labels, data.weights, task)
         kept.write("experts", _without_frozen(fitted))
     return fitted, data, embeddings
 
@@ -252,9 +285,11 @@ def _embedded(
 ) -> tuple[TrainingData, Embeddings]:
     """Return the rows that all experts can embed, and their embeddings."""
     store = as_store(params["memory"])
-    embeddings = embed_datasets(
-        experts, data.datasets, store, params["n_jobs"], params["verbose"]
-    )
+    n_rows = data.datasets.shape[0]
+    with timed(_logger, "Embedding %d rows by %d experts", n_rows, len(experts)):
+        embeddings = embed_datasets(
+            experts, data.datasets, store, params["n_jobs"], params["verbose"]
+        )
     return without_missing(data, embeddings)
 
 
@@ -276,6 +311,7 @@ def _train(
     last: LastFit | None,
     seed: int,
     kept: KeptFit,
+    task: FitTask,
 ) -> FitResult:
     from . import training
 
@@ -296,7 +332,9 @@ def _train(
         objective_of(params, given.datasets, list(sizes.values())),
         optimisation_of(params, seed),
         scaling=scaling,
-        watchers=_watchers(params, given, experts, rows.widths, kept),
+        watchers=_watchers(params, given, experts, rows.widths, kept)._replace(
+            task=task.finding(lambda trained: FitResult(experts, trained, sizes))
+        ),
     )
     return FitResult(experts, trained, sizes)
 
@@ -325,5 +363,5 @@ def _watchers(
             params["checkpoint_minutes"],
         )
     return training.Watchers(
-        validation, params["callbacks"] or (), saving, params["verbose"]
+        validation, params["callbacks"] or (), saving, verbose=params["verbose"]
     )

@@ -18,6 +18,7 @@ from ._row_weights import RowWeights
 from ._training_data import TrainingData
 from ._weights import unadjusted
 from .embeddings import Embedding
+from .exceptions import LeftOutWarning, SeenRowsWarning
 
 if TYPE_CHECKING:
     from .training import (
@@ -56,7 +57,7 @@ def without_missing(
         return data, embeddings
     warnings.warn(
         f"Rows that could not be embedded are left out: {counts}.",
-        UserWarning,
+        LeftOutWarning,
         stacklevel=4,
     )
     there = {name: ~rows for name, rows in missing.items()}
@@ -155,7 +156,7 @@ def warn_of_frozen_heads(experts: Sequence[Expert], labelled: Sequence[str]) -> 
             f"The experts {frozen} were trained before fit and may have seen the rows "
             "that early_stopping and keep_expert hold out, on which they then look "
             "better than they are; give rows that they have not seen as X_val, y_val.",
-            UserWarning,
+            SeenRowsWarning,
             stacklevel=3,
         )
 

@@ -412,7 +412,7 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
         _check_levels(X)
     if has_dataset_level(X):
         datasets = _from_dataframe(X)
-    elif isinstance(X, Mapping):
+    elif is_mapping(X):
         datasets = MultiDataset(X)
     else:
         if not isinstance(X, pd.DataFrame):
@@ -462,7 +462,7 @@ def as_students_rows(X: Any, students: Sequence[str]) -> MultiDataset:
 
 def _check_says_whose(X: Any, names: Sequence[str], what: str) -> None:
     """Raise ValueError where X does not say of which of several datasets it is."""
-    if len(names) > 1 and not isinstance(X, Mapping) and not has_dataset_level(X):
+    if len(names) > 1 and not is_mapping(X) and not has_dataset_level(X):
         raise ValueError(
             f"X does not say whose rows these are; {what} {list(names)}. Give a "
             f"mapping such as {{{names[0]!r}: X}}."
@@ -504,7 +504,15 @@ def has_dataset_level(X: Any) -> bool:
 
 def is_row_wise(X: Any) -> bool:
     """Say whether results for X come as one array over all its rows."""
-    return isinstance(X, MultiDataset) or not isinstance(X, Mapping)
+    return isinstance(X, MultiDataset) or not is_mapping(X)
+
+
+def is_mapping(X: Any) -> bool:
+    """Say whether X is a mapping of datasets.
+
+    SciPy's matrices in DOK format are dicts too, but of the numbers in one table.
+    """
+    return isinstance(X, Mapping) and not hasattr(X, "tocsr")
 
 
 def check_names(
@@ -597,7 +605,8 @@ def _n_rows(name: str, values: Any) -> int:
     if not is_sequence and (
         not isinstance(shape, tuple)
         or not shape
-        or isinstance(values, Mapping | memoryview)
+        or is_mapping(values)
+        or isinstance(values, memoryview)
     ):
         raise TypeError(
             f"Dataset {name!r} must be indexable by row (an array, a DataFrame, a "

@@ -1,19 +1,20 @@
-"""On what a fit depends, for those that ask whether another was the same."""
+"""On what a fit depends, by which the fit that is kept is known again."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from ._checkpoint import Trait
+from ._checkpoint import KeptFit, Trait, keep_fit
 from ._device import available_device
 from ._expert import named_experts
-from ._fitting import Given, LastFit
+from ._fitting import Given, LastFit, check_one_process
 from ._multidataset import take_rows
 from ._targets import Targets
 from ._training_data import TrainingData
@@ -34,6 +35,32 @@ NO_TRAITS = {
     "warm_start",
 }
 SHOWN_LENGTH = 80
+
+
+@contextmanager
+def kept_fit(
+    params: Mapping[str, Any],
+    given: Given,
+    targets: Targets,
+    last: LastFit | None,
+    *,
+    is_clone: bool,
+) -> Iterator[KeptFit]:
+    """Open the checkpoint of a fit, if there is to be one; see `traits_of`.
+
+    Parameters
+    ----------
+    is_clone : bool
+        A clone's fit is one of many, as are those that go on from one another.
+    """
+    if params["checkpoint"] is None:
+        yield KeptFit(None)
+        return
+    check_one_process()
+    traits = traits_of(params, given, targets, last)
+    is_one_of_many = params["warm_start"] or is_clone
+    with keep_fit(params["checkpoint"], traits, is_one_of_many=is_one_of_many) as kept:
+        yield kept
 
 
 def traits_of(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils import get_tags
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from ._diagram import per_dataset_block
 from ._embed import named_errors
+from ._feature_names import common_names, set_features
 from ._multidataset import (
     MultiDataset,
     as_multidataset,
@@ -22,7 +25,9 @@ from ._targets import check_kinds, read_targets
 __all__ = ["PerDataset"]
 
 
-class PerDataset(TransformerMixin, BaseEstimator):
+class PerDataset(  # type: ignore[call-arg]  # of a class without types
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Fits one clone of a transformer on each dataset.
 
     Parameters
@@ -34,6 +39,10 @@ class PerDataset(TransformerMixin, BaseEstimator):
     ----------
     transformers_ : dict of str to estimator
         The fitted clone of each dataset.
+    n_features_in_ : int
+        Number of values in a row, 1 where rows differ in size.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Where the rows are in DataFrames of the same columns, with names of type str.
 
     See Also
     --------
@@ -86,6 +95,7 @@ class PerDataset(TransformerMixin, BaseEstimator):
                 known = labels[name].known
             with named_errors(f"{self.transformer!r} failed on dataset {name!r}"):
                 fitted[name] = clone(self.transformer).fit(values, known)
+        set_features(self, X, datasets)
         self.transformers_ = fitted
         return self
 
@@ -126,3 +136,54 @@ class PerDataset(TransformerMixin, BaseEstimator):
         if isinstance(X, MultiDataset) or has_dataset_level(X):
             return datasets.with_values(changed)
         return changed["dataset"]
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:
+        """Return the names of the features that the rows of all datasets get.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the features that go in, as the transformer takes them.
+
+        Returns
+        -------
+        names : ndarray of str of shape (n_features_out,)
+            The same for every dataset.
+
+        Raises
+        ------
+        NotFittedError
+            If the transformer is not fitted.
+        ValueError
+            If datasets get other features.
+        """
+        check_is_fitted(self)
+        return common_names(self.transformers_, input_features)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Say what the transformed rows of each dataset are to be.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            As in scikit-learn's transformers; None changes nothing.
+
+        Returns
+        -------
+        self : PerDataset
+            The transformer itself.
+        """
+        fitted = getattr(self, "transformers_", {})
+        for transformer in (self.transformer, *fitted.values()):
+            transformer.set_output(transform=transform)
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inside = get_tags(self.transformer)
+        tags.input_tags.sparse = inside.input_tags.sparse
+        tags.target_tags.required = inside.target_tags.required
+        return tags
+
+    def _sk_visual_block_(self) -> Any:
+        return per_dataset_block(self)

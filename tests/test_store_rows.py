@@ -213,8 +213,9 @@ def test_columns__cannot_be_selected(rows):
 def test_array__of_rows__follows_numpys_rules(rows, X):
     assert np.asarray(rows, dtype=np.float64).dtype == np.float64
     np.testing.assert_array_equal(np.array(rows, copy=True), X)
-    with pytest.raises(ValueError, match="without a copy"):
-        np.array(rows, copy=False)
+    if np.__version__ >= "2":  # to NumPy 1 it means: if possible
+        with pytest.raises(ValueError, match="without a copy"):
+            np.array(rows, copy=False)
     assert (rows.ndim, rows.dtype) == (2, np.float32)
     assert repr(rows) == "StoredRows(shape=(150, 5))"
 

@@ -32,6 +32,7 @@ ROOMS = (
     ".embeddings",
     ".encoders",
     ".encoders.video",
+    ".exceptions",
     ".inspection",
     ".metrics",
     ".model_selection",

@@ -16,7 +16,7 @@ from benchmarks.video_files import barcode_frames, write_video
 from jedi_sklearn import PAPER_PARAMS
 from jedi_sklearn.encoders import video
 
-RECIPE = Path(__file__).resolve().parents[1] / "examples" / "video" / "recipe.py"
+RECIPE = Path(__file__).resolve().parents[1] / "examples" / "plot_video_recipe.py"
 CLASSES = {
     "activitynet": ["Archery", "Ballet"],
     "hmdb51": ["cartwheel", "wave"],
@@ -104,7 +104,6 @@ def test_recipe__of_the_paper__reads_its_datasets(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(
         sys, "argv", ["recipe", "--data", str(tmp_path), "--output", str(tmp_path)]
     )
-    monkeypatch.syspath_prepend(RECIPE.parent)
     runpy.run_path(str(RECIPE), run_name="__main__")
 
     assert asked == ["tsn-r50", "tsm-r50", "swin-b", "tsm-r50"]

@@ -100,4 +100,30 @@ def test_image_files__students_are_better_than_experts():
     )
     assert len(gains) == 4
     assert np.mean([float(gain) for gain in gains]) > 0
-    assert re.search(r"transnet features +2000", printed)
+    assert re.search(r"transnet features +1400", printed)
+
+
+def test_video_recipe__students_and_teachers_are_better_than_experts():
+    printed = printed_by("plot_video_recipe")
+    accuracy = read_table(printed)[1].groupby(level=0).mean()
+    assert accuracy["student"] > accuracy["expert"]
+    assert accuracy["teacher"] > accuracy["expert"] + 1  # of a hundred
+    table_3 = printed[printed.index("Table 3") :]
+    for scenario in ("teacher_input base", "distill_from None", "distill_from own"):
+        assert scenario in table_3
+
+
+def test_text__students_gain_in_the_mean_and_teachers_more():
+    printed = printed_by("plot_text")
+    pattern = r"^(?:numpy|scipy|sklearn|torch) +(0\.\d+) +(0\.\d+) +(0\.\d+)$"
+    rows = np.array(re.findall(pattern, printed, re.M), dtype=float)
+    assert rows.shape == (4, 3)
+    expert, student, teacher = rows.mean(axis=0)
+    assert expert < student < teacher
+
+
+def test_tabular__the_mean_gain_is_above_its_interval():
+    printed = printed_by("plot_tabular")
+    pattern = r"^mean +student above expert: +(-?\d+\.\d) ± (\d+\.\d) points"
+    gain, half = re.findall(pattern, printed, re.M)[0]
+    assert float(gain) > float(half)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
+from .._durations import timed
 from .._embed import embed
 from .._files import alone
 from .._multidataset import Part, Table, take_rows
+from .._progress import progress_bar
 from ._collections import Ids, Index, Maker, dataset_directory, settle
 from ._identity import combined, file_names, sample_names
 from ._numbers import Embedding
-from ._progress import progress
 from ._shards import is_finished, write_shard
+
+_logger = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.intp]
 
@@ -132,14 +136,24 @@ def run(
     """
     # What others are at is left to them, and waited for when all else is done.
     for wait in (False, True):
+        if not works:
+            return
         parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
         are_done = parallel(
             delayed(make_shard)(work, encoder, take_rows(values, work.rows), wait=wait)
             for work, encoder, values in works
         )
         sizes = [len(work.rows) for work, _, _ in works]
-        shown = progress(are_done, sizes, verbose=verbose)
-        works = [w for w, is_done in zip(works, shown, strict=True) if not is_done]
+        left = []
+        with (
+            timed(_logger, "Embedding %d samples", sum(sizes)),
+            progress_bar(sum(sizes), "rows", verbose=verbose) as bar,
+        ):
+            for own, size, is_done in zip(works, sizes, are_done, strict=True):
+                bar.update(size * is_done)
+                if not is_done:
+                    left.append(own)
+        works = left
 
 
 def make_shard(work: Work, encoder: Any, values: Any, *, wait: bool = False) -> bool:

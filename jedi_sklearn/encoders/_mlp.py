@@ -6,7 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags, check_array, check_random_state, check_X_y
@@ -14,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 
-class MLPEncoder(TransformerMixin, BaseEstimator):
+class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The hidden layer of a small neural network, trained to classify.
 
     Rows of any number of dimensions are flattened and standardised.
@@ -31,7 +35,7 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features_in_, n_units)
+    coef_ : ndarray of shape (`n_features_in_`, n_units)
         Weights of the hidden layer, on values that are not standardised.
     intercept_ : ndarray of shape (n_units,)
         Biases of the hidden layer.
@@ -39,6 +43,8 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         Number of passes.
     n_features_in_ : int
         Number of values in a row.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Where X was a DataFrame with names of type str.
 
     See Also
     --------
@@ -87,9 +93,11 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If X is not numeric or not finite, or does not match y.
         """
+        given = X
         X, y = check_X_y(X, y, accept_sparse="csr", allow_nd=True)
         check_classification_targets(y)
-        X = validate_data(self, _flatten(X), skip_check_array=True)
+        X = _flatten(X)
+        validate_data(self, _named(given, X), skip_check_array=True)
         scaler = StandardScaler(with_mean=not hasattr(X, "toarray"))
         scaled = scaler.fit_transform(X)
         network = MLPClassifier(
@@ -130,15 +138,26 @@ class MLPEncoder(TransformerMixin, BaseEstimator):
             If X is not numeric, not finite or of another number of values.
         """
         check_is_fitted(self)
+        given = X
         X = _flatten(check_array(X, accept_sparse="csr", allow_nd=True))
-        X = validate_data(self, X, reset=False, skip_check_array=True)
+        validate_data(self, _named(given, X), reset=False, skip_check_array=True)
         return np.maximum(X @ self.coef_ + self.intercept_, 0.0)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.coef_.shape[1]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
         return tags
+
+
+def _named(given: Any, X: Any) -> Any:
+    """Return what was given where it has names of features, else the array of it."""
+    return given if hasattr(given, "columns") else X
 
 
 def _flatten(X: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 
 from .._device import available_device
 from .._validation import Accepted, integer, one_of
@@ -33,6 +34,13 @@ _ACCEPTED = {
     "n_workers": integer(0),
     "dataset": Accepted(lambda v: v is None or callable(v), "callables and None"),
 }
+
+
+def _names_linear(encoder: TorchEncoder) -> bool:
+    import torch
+
+    found = dict(encoder.module.named_modules()).get(encoder.layer or "")
+    return bool(encoder.layer) and isinstance(found, torch.nn.Linear)
 
 
 class TorchEncoder(TransformerMixin, BaseEstimator):
@@ -187,6 +195,26 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
             done += len(rows)
         assert embedding is not None
         return embedding
+
+    @available_if(_names_linear)
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:
+        """Return names of the features, where `layer` names a linear layer.
+
+        There is no such method where it does not: how many features there are then
+        shows when the module runs.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        names : ndarray of str of shape (n_features_out,)
+            The name of the class with a number, such as "torchencoder0".
+        """
+        layer: Any = find_layer(self.module, self.layer or "")
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(layer.in_features)], dtype=object)
 
     def fingerprint(self) -> Any:
         """Return all that decides what the encoder makes of a row.

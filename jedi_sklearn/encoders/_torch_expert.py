@@ -44,7 +44,7 @@ def torch_expert(
     -------
     expert : FrozenEstimator
         Of a Pipeline of a `TorchEncoder` and a
-        `~sklearn.linear_model.LogisticRegression`. Its probabilities are the
+        :class:`~sklearn.linear_model.LogisticRegression`. Its probabilities are the
         softmax of the module's logits, or the sigmoid of a single one.
 
     Raises

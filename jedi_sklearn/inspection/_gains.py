@@ -290,7 +290,7 @@ def _plot_dataset(rows: pd.DataFrame, panel: Axes) -> None:
             own["gain"],
             # The first model's points stand above the next one's.
             own["place"] - 0.3 * (number - (len(models) - 1) / 2),
-            xerr=[own["gain"] - own["low"], own["high"] - own["gain"]],
+            xerr=np.array([own["gain"] - own["low"], own["high"] - own["gain"]]),
             fmt=STYLES[model].marker,
             markersize=4,
             color=STYLES[model].color,

@@ -203,7 +203,7 @@ class JointNet(NeuralNet):
         sizes[2] = epoch.weight
         batches = self.history.to_list()[-1]["batches"]
         if not any(batches):  # no callback noted anything of one
-            batches.clear()
+            batches[:] = [{}]  # skorch's Checkpoint looks for the last
         # Plain numbers: skorch writes histories as JSON.
         self.history.record("train_loss", loss.item())
         self.history.record("terms", (terms / sizes).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 
 from .._device import available_device
+from .._durations import timed
+from ..exceptions import DivergenceWarning, InterruptionWarning
 from .batches import Batches
 from .divergence import StopDivergence
 from .dropout import Dropout
@@ -26,6 +28,8 @@ from .saving import SaveTraining, Saving
 from .schedules import Phase
 from .scoring import ScoreRows
 from .stopping import KeepBest
+
+_logger = logging.getLogger(__name__)
 
 
 class Optimisation(NamedTuple):
@@ -145,7 +149,10 @@ def run_phases(
                 *([] if saver is None else [saver.of_phase(number, history)]),
             ],
         )
-        net.fit(batches)
+        with timed(
+            _logger, "Training phase %d of %d", number + 1, len(optimisation.phases)
+        ):
+            net.fit(batches)
         weights = to_numpy(net.module_)
         history = [*history, *net.history]
         problem = _problem(net, divergence.found_, history, bool(patience))
@@ -214,13 +221,13 @@ def _problem(
                 f"The training diverged in its first epoch: {diverged} is not finite. "
                 f"{advice}"
             )
-        return ConvergenceWarning(
+        return DivergenceWarning(
             f"The training diverged in epoch {number}: {diverged} is not finite. It "
             f"ends with the {'best ' * keeps_best}weights of epoch {number - 1}"
             f"{' and before' * keeps_best}. {advice}"
         )
     if net.was_interrupted_:
-        return UserWarning(
+        return InterruptionWarning(
             f"The training was interrupted in epoch {len(history)}; the weights are "
             f"{'the best until then' if keeps_best else 'those of that moment'}."
         )

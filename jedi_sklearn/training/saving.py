@@ -15,11 +15,11 @@ from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
 from .batches import Position
-from .progress import ProgressLine
 from .scoring import ScoreRows
+from .telling import TellEpochs
 
 # Their attributes say nothing of the epochs that follow.
-WITHOUT_STATE = (EpochTimer, ProgressLine, ScoreRows)
+WITHOUT_STATE = (EpochTimer, ScoreRows, TellEpochs)
 
 # What is data, and random states.
 PLAIN = (
@@ -58,11 +58,11 @@ class Saving(NamedTuple):
         return self.last["phase"], self.last["earlier"]
 
     @property
-    def n_epochs_done(self) -> int:
-        """The number of epochs that are done, those of a phase in progress too."""
+    def records(self) -> list[Any]:
+        """The records of all epochs that are done, those of a phase in progress too."""
         if self.last is None:
-            return 0
-        return len(self.last["earlier"]) + len(self.last["history"])
+            return []
+        return [*self.last["earlier"], *self.last["history"]]
 
 
 class SaveTraining(Callback):

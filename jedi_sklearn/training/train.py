@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from .._callbacks import FitTask
+from .._progress import progress_bar
 from .._weights import Linear
 from .history import history_frame
 from .layout import TrainingRows
 from .losses import Objective
 from .matrix import StoredMatrix
+from .net import JointNet
 from .networks import (
     Task,
     Weights,
+    Wiring,
     first_adjustments,
     on_embeddings,
     random_teachers,
     to_numpy,
 )
 from .phases import Optimisation, run_phases
-from .progress import ProgressLine
 from .saving import Saving
 from .scaling import Scaling
 from .schedules import learning_rate_for
 from .scoring import ScoreRows, Validation
+from .telling import TellEpochs
 
 
 class Watchers(NamedTuple):
@@ -40,13 +44,17 @@ class Watchers(NamedTuple):
     callbacks : sequence of skorch callbacks
     saving : Saving or None
         By which the training is written down, and goes on from what was.
+    task : FitTask
+        Of whose parts, the epochs, others are told; they may end it. What is found
+        after each is given to them as `Trained`.
     verbose : int
-        0 is silent, 1 shows a progress line on standard error.
+        0 is silent, 1 shows a progress bar on standard error.
     """
 
     validation: Validation | None = None
     callbacks: Sequence[Any] = ()
     saving: Saving | None = None
+    task: FitTask = FitTask()
     verbose: int = 0
 
 
@@ -128,36 +136,51 @@ def train(
         widths=rows.widths,
         sees_embeddings=wiring.base or wiring.adjusted,
     )
+    trained = partial(_trained, tasks, wiring, scaling, change_scale)
+
     scores = None
     if watchers.validation is not None:
         seen = _scaled(watchers.validation.rows, scaling)
         scores = ScoreRows(watchers.validation._replace(rows=seen))
-    saving = watchers.saving
-    progress = ProgressLine(
-        sum(phase.n_epochs for phase in optimisation.phases),
-        0 if saving is None else saving.n_epochs_done,
-    )
-    net, history, problem = run_phases(
-        _scaled(rows, scaling),
-        tasks,
-        _complete(change_scale(scaling, start), rows.widths, optimisation),
-        objective,
-        optimisation,
-        scores,
-        [progress, *watchers.callbacks] if watchers.verbose else watchers.callbacks,
-        saving,
-    )
-    if watchers.verbose:
-        progress.end()
+    done = [] if watchers.saving is None else watchers.saving.records
+    n_epochs = sum(phase.n_epochs for phase in optimisation.phases)
+    task = watchers.task.part("train", n_epochs - len(done)).begin()
+    with progress_bar(
+        n_epochs, "epochs", verbose=watchers.verbose, done=len(done)
+    ) as bar:
+        net, history, problem = run_phases(
+            _scaled(rows, scaling),
+            tasks,
+            _complete(change_scale(scaling, start), rows.widths, optimisation),
+            objective,
+            optimisation,
+            scores,
+            [TellEpochs(bar, task, trained, done), *watchers.callbacks],
+            watchers.saving,
+        )
+    task.end()
+    found = trained(net, history)._replace(problem=problem)
+    return found if scores is None else found._replace(no_better=scores.no_better(net))
+
+
+def _trained(
+    tasks: Sequence[Task],
+    wiring: Wiring,
+    scaling: Scaling,
+    change_scale: Callable[[Scaling, Weights], Weights],
+    net: JointNet,
+    history: list[Any],
+) -> Trained:
+    """Return what a net has learnt by now."""
     weights = change_scale(scaling.inverse(), to_numpy(net.module_))
     return Trained(
         weights=weights,
         teachers=on_embeddings(weights, tasks, wiring),
         teachers_see_base=wiring.base,
         history=history_frame(history, [task.name for task in tasks]),
-        no_better=[False] * len(tasks) if scores is None else scores.no_better(net),
+        no_better=[False] * len(tasks),
         scaling=scaling,
-        problem=problem,
+        problem=None,
     )
 
 

@@ -23,8 +23,8 @@ from ._views import VideoViews, ViewProtocol, check_protocol
 
 _NETWORKS = {"tsn-r50": TSN, "tsm-r50": TSM, "swin-b": VideoSwin}
 
-# The protocols of the checkpoints that the paper used, as far as can be told: its text
-# names none.
+#: The protocols of the checkpoints that the paper used, as far as can be told: its text
+#: names none.
 PROTOCOLS = {
     "tsn-r50": ViewProtocol(
         n_frames=25, crop_size=256, short_side=256, crop="three", average="scores"
@@ -66,9 +66,9 @@ def video_expert(
     batch_size : int, default=1
         Number of videos that go through the network at once.
     device : str, default="auto"
-        See `~jedi_sklearn.encoders.TorchEncoder`.
+        See :class:`~jedi_sklearn.encoders.TorchEncoder`.
     autocast : str or None, default=None
-        See `~jedi_sklearn.encoders.TorchEncoder`.
+        See :class:`~jedi_sklearn.encoders.TorchEncoder`.
     n_workers : int, default=0
         Number of processes that read videos; 0 reads them in this one.
 
@@ -76,8 +76,8 @@ def video_expert(
     -------
     expert : FrozenEstimator
         Of a Pipeline of a `VideoEncoder` and a
-        `~sklearn.linear_model.LogisticRegression`, which is the network's head on
-        the mean features of all views. ``store.probabilities``, and `predict_proba`
+        :class:`~sklearn.linear_model.LogisticRegression`, which is the network's head
+        on the mean features of all views. ``store.probabilities``, and `predict_proba`
         of the encoder, are the network's own, averaged as in its protocol: for
         "swin-b" that is a mean of softmaxes, which mean features cannot give.
 
@@ -215,7 +215,7 @@ class VideoEncoder(TorchEncoder):
     module : torch.nn.Module
         The network and the average over views.
     layer, batch_size, device, autocast, n_workers, dataset : object
-        See `~jedi_sklearn.encoders.TorchEncoder`.
+        See :class:`~jedi_sklearn.encoders.TorchEncoder`.
 
     See Also
     --------

@@ -1,0 +1,76 @@
+"""Number and names of features, of one table or of several that are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+from sklearn.utils.validation import validate_data
+
+from ._embed import named_errors
+from ._multidataset import MultiDataset, is_mapping
+
+
+def set_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
+    """Set ``n_features_in_`` and, where all datasets have the same, the names.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : mapping, MultiDataset, DataFrame or array-like
+        As fit was given it.
+    datasets : MultiDataset
+        The same rows.
+    """
+    alike = datasets if is_mapping(X) else X
+    if is_mapping(X):
+        tables = [table.values for table, _ in datasets.parts()]
+        named = [list(getattr(values, "columns", ())) for values in tables]
+        if named[0] and all(names == named[0] for names in named):
+            alike = tables[0]
+    validate_data(estimator, alike, skip_check_array=True)
+
+
+def check_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
+    """Raise or warn, as scikit-learn does, where the features are not those of fit.
+
+    Raises
+    ------
+    ValueError
+        If names differ; for one table, also if their number does. That of a dataset
+        is its expert's affair.
+    """
+    if not is_mapping(X):
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+    elif hasattr(estimator, "feature_names_in_"):
+        for table, _ in datasets.parts():
+            with named_errors(f"Dataset {table.name!r}"):
+                validate_data(
+                    estimator,
+                    table.values,
+                    reset=False,
+                    skip_check_array=True,
+                    ensure_2d=False,
+                )
+
+
+def common_names(transformers: Mapping[str, Any], input_features: Any) -> npt.NDArray:
+    """Return the names of features that all of some transformers put out.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    (first, one), *others = transformers.items()
+    names: npt.NDArray = one.get_feature_names_out(input_features)
+    for name, other in others:
+        own = other.get_feature_names_out(input_features)
+        if list(own) != list(names):
+            raise ValueError(
+                f"The transformers of datasets {first!r} and {name!r} put out other "
+                f"features, {list(names)} and {list(own)}; ask each by itself, as in "
+                f"transformers_[{first!r}].get_feature_names_out()."
+            )
+    return names

@@ -1,0 +1,30 @@
+"""Progress on standard error: a bar in terminals, a widget in notebooks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def progress_bar(total: int, unit: str, *, verbose: int, done: int = 0) -> Any:
+    """Return a bar with rate and time left, a context to be updated.
+
+    Parameters
+    ----------
+    total : int
+    unit : str
+        What is counted.
+    verbose : int
+        0 shows nothing, and neither does anything where there is no standard error.
+    done : int
+        How much of the total was done before.
+    """
+    # tqdm comes with skorch. That of notebooks is slow to import, and warns where there
+    # are no widgets.
+    if not (verbose and total) or getattr(sys.stderr, "closed", sys.stderr is None):
+        from tqdm import tqdm
+
+        return tqdm(disable=True)
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, initial=done, unit=f" {unit}")
