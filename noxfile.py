@@ -23,6 +23,8 @@ EXTRAS = ["export", "plot", "store"]
 PACKAGE = f".[{','.join(EXTRAS)}]"
 TOOLS = ["cloudpickle", "hypothesis", "onnxruntime", "pytest>=9", "pytest-xdist"]
 TOOLS.append("pyyaml")  # of model cards
+# scikit-learn gave pytest one until 1.7, which pytest 9 deprecates.
+GENERATOR = "ignore:Passing a non-Collection iterable to parametrize"
 
 # These run in make test alone, with the versions of constraints.txt.
 OF_THE_REPOSITORY = (
@@ -86,23 +88,22 @@ def oldest(session: nox.Session) -> None:
     # matplotlib 3.9 calls what pyparsing 3.3 deprecates.
     others = [*TOOLS, "pyparsing<3.3"]
     session.install(*lower_bounds(session.python), *others, "--editable", PACKAGE)
-    # scikit-learn 1.6 gives pytest a generator, which pytest 9 deprecates.
-    run_tests(session, "ignore:Passing a non-Collection iterable to parametrize")
+    run_tests(session, GENERATOR)
 
 
 @nox.session(python="3.12")
 @nox.parametrize(
     ("scikit_learn", "skorch", "torch"),
-    [("1.7", "1.2", "2.8"), ("1.8", "1.3", "2.11")],
+    [("1.7", "1.3.0", "2.8"), ("1.8", "1.3.1", "2.11")],
     ids=["1.7", "1.8"],
 )
 def between(session: nox.Session, scikit_learn: str, skorch: str, torch: str) -> None:
-    """Run with releases of scikit-learn between, and the last before pandas 3."""
-    releases = [f"scikit-learn=={scikit_learn}.*", "pandas==2.3.*"]
+    """Run with releases between these, and the last before pandas 3."""
+    releases = [f"scikit-learn=={scikit_learn}.*", "pandas==2.3.*", "numpy==2.3.*"]
     releases += [f"skorch=={skorch}.*", f"torch=={torch}.*"]
     session.install(*releases, *TOOLS, "--editable", PACKAGE)
     # torch 2.8 leaves the file open in which it notes an export that failed.
-    run_tests(session, "ignore::pytest.PytestUnraisableExceptionWarning")
+    run_tests(session, GENERATOR, "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @nox.session(python=PYTHONS)

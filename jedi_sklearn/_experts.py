@@ -32,6 +32,10 @@ _logger = logging.getLogger(__name__)
 
 LINEAR = "its last step must be a linear classifier, or a transformer to have one"
 
+# Of a feature in the fit of a head, in shares of the widest one: one that hardly varies
+# would get coefficients so large that the least adjustment of it drowns all others.
+SMALLEST_SCALE = 1e-3
+
 
 def read_experts(
     experts: Sequence[tuple[str, Any]] | None,
@@ -345,6 +349,8 @@ def _default_head(
     # written back in terms of the embeddings themselves.
     with np.errstate(over="raise", invalid="raise"):
         scaler = StandardScaler().fit(X, **weighted)
+        widest = np.sqrt(scaler.var_.max())
+        scaler.scale_ = np.maximum(scaler.scale_, SMALLEST_SCALE * widest)
         X = scaler.transform(X)
     with warnings.catch_warnings():
         # Many classes of few rows are no regression: the labels have been looked at.

@@ -19,12 +19,30 @@ def progress_bar(total: int, unit: str, *, verbose: int, done: int = 0) -> Any:
     done : int
         How much of the total was done before.
     """
+    if not (verbose and total) or getattr(sys.stderr, "closed", sys.stderr is None):
+        return _NoBar()
     # tqdm comes with skorch. That of notebooks is slow to import, and warns where there
     # are no widgets.
-    if not (verbose and total) or getattr(sys.stderr, "closed", sys.stderr is None):
-        from tqdm import tqdm
-
-        return tqdm(disable=True)
     from tqdm.auto import tqdm
 
     return tqdm(total=total, initial=done, unit=f" {unit}")
+
+
+class _NoBar:
+    """A bar that shows nothing.
+
+    Of tqdm, even a bar that is disabled takes a lock, which forked processes share: one
+    that was killed while it held the lock would stop the others for good.
+    """
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, n: int = 1) -> None:
+        pass
+
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
+        pass

@@ -41,6 +41,10 @@ class DivergenceWarning(JEDIWarning, ConvergenceWarning):
 
     In its first epoch it is an error.
 
+    See Also
+    --------
+    InterruptionWarning : Of a training that somebody ended.
+
     Examples
     --------
     >>> import warnings

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import make_blobs
 from small_fits import Data
+
+from jedi_sklearn import MultiDataset, MultiTarget, stack_datasets
 
 
 def _global_states() -> list[Any]:
@@ -50,3 +53,35 @@ def quiet_transformers() -> Iterator[None]:
     yield
     logging.enable_progress_bar()
     logging.set_verbosity(before)
+
+
+# --------------------------------------------------------------------------------------
+# Of tests/clients: small data in the forms that other people's tools take.
+# --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def dicts() -> Data:
+    from client_fits import make_dicts
+
+    return make_dicts()
+
+
+@pytest.fixture(scope="session")
+def pair(dicts: Data) -> tuple[MultiDataset, MultiTarget]:
+    return stack_datasets(*dicts)
+
+
+@pytest.fixture(scope="session")
+def table(dicts: Data) -> tuple[np.ndarray, np.ndarray]:
+    """One dataset as a plain array."""
+    return dicts[0]["digits"], dicts[1]["digits"]
+
+
+@pytest.fixture(scope="session")
+def frame(pair: tuple[MultiDataset, MultiTarget]) -> tuple[pd.DataFrame, pd.Series]:
+    """The pair as a DataFrame whose index has a level ``dataset``, and a Series."""
+    X, y = pair
+    index = pd.Index(X.groups, name="dataset")
+    rows = np.vstack(list(X.values()))
+    return pd.DataFrame(rows, index, list("uvwx")), pd.Series(np.asarray(y), index)

@@ -6,6 +6,7 @@ import ast
 import logging
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
 import jedi_sklearn
 from jedi_sklearn import JEDIClassifier
@@ -48,6 +50,15 @@ def test_bar__nothing_to_show__silent(capsys, total, verbose):
     with progress_bar(total, "rows", verbose=verbose) as bar:
         bar.update(total)
     assert capsys.readouterr() == ("", "")
+
+
+def test_bar__nothing_to_show__waits_for_no_other():
+    """A forked process that was killed may hold tqdm's lock."""
+    fit = threading.Thread(target=model().fit, args=(X, Y), daemon=True)
+    with tqdm.get_lock():
+        fit.start()
+        fit.join(10)
+        assert not fit.is_alive()
 
 
 def test_fit__standard_error_absent_or_closed__no_matter(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy.special import entr, softmax
 from sklearn import config_context
+from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
     LogisticRegression,
@@ -109,6 +110,19 @@ def test_no_epoch__scores_are_those_of_the_expert(data, name):
         np.testing.assert_allclose(
             model.decision_function(X), expert.decision_function(X), atol=1e-5
         )
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-8, 1e-33])
+def test_feature_that_hardly_varies__drowns_nothing(size):
+    X, y = load_digits(return_X_y=True)
+    noise = np.random.default_rng(0).normal(size=(len(X), 1))
+    X = np.hstack([X / 16, size * noise]).astype(np.float32)
+    experts = [("digits", FunctionTransformer())]
+    clf = JEDIClassifier(experts, max_epochs=5, random_state=0)
+    clf.fit({"digits": X[:300]}, {"digits": y[:300]})
+    expert = clf.experts_["digits"].score(X[300:], y[300:])
+    assert clf.students_["digits"].score(X[300:], y[300:]) > expert - 0.03
+    assert clf.teachers_["digits"].score(X[300:], y[300:]) > expert - 0.03
 
 
 @pytest.mark.parametrize("encoder", [StandardScaler(), None], ids=["scaler", "default"])

@@ -205,7 +205,8 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : object
+            Ignored.
 
         Returns
         -------
