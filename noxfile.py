@@ -121,3 +121,19 @@ def prereleases(session: nox.Session) -> None:
     others = [name for name in names if name != "torch"]
     session.install("--upgrade", "--pre", *others)
     run_tests(session, "default")
+
+
+@nox.session(python=PYTHONS[0])
+def clients(session: nox.Session) -> None:
+    """Run what other people's tools do with the classifier, MLflow among them."""
+    session.install(
+        *("hyperopt", "mlflow-skinny", "pytest>=9"),
+        *("--editable", ".[clients,cluster,export,plot]"),
+    )
+    # Where one is missing its tests would be skipped.
+    session.run("python", "-c", "import hyperopt, mlflow")
+    session.run(
+        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/clients"),
+        *session.posargs,
+        env={"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"},
+    )
