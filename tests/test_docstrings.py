@@ -2,11 +2,11 @@
 
 import inspect
 from importlib import import_module
-from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 from numpydoc.validate import validate
+from public_api import public_modules
 
 import jedi_sklearn
 
@@ -17,15 +17,6 @@ NOT_ASKED = {
 }
 # What is asked of a public name and not of each of its methods.
 OF_NAMES_ALONE = {"EX01", "SA01"}
-
-
-def public_modules() -> list[str]:
-    """Return the names of the modules that say what is public in them."""
-    found = walk_packages(jedi_sklearn.__path__, "jedi_sklearn.")
-    names = ["jedi_sklearn", *(module.name for module in found)]
-    public = [name for name in names if not any(p[0] == "_" for p in name.split("."))]
-    # The training has no users but the classifier.
-    return [name for name in public if not name.startswith("jedi_sklearn.training")]
 
 
 def public_names() -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from public_api import public_modules
 
 import jedi_sklearn
 
@@ -26,18 +27,6 @@ strict = true
 [mypy-sklearn.*]
 ignore_missing_imports = true
 """
-ROOMS = (
-    "",
-    ".datasets",
-    ".embeddings",
-    ".encoders",
-    ".encoders.video",
-    ".exceptions",
-    ".inspection",
-    ".metrics",
-    ".model_selection",
-    ".preprocessing",
-)
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +150,7 @@ def test_wrong_uses_are_reported(check):
 
 def test_the_program_has_every_public_name():
     text = CONSUMER.read_text("utf-8")
-    for room in ROOMS:
-        module = importlib.import_module(f"jedi_sklearn{room}")
+    for module in map(importlib.import_module, public_modules()):
         for name in module.__all__:
             assert re.search(rf"\b{name}\b", text), f"{module.__name__}.{name}"
 
@@ -170,8 +158,7 @@ def test_the_program_has_every_public_name():
 def public() -> list[tuple[str, Any]]:
     """Return public functions, and public methods of public classes."""
     found = []
-    for room in ROOMS:
-        module = importlib.import_module(f"jedi_sklearn{room}")
+    for module in map(importlib.import_module, public_modules()):
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isfunction(thing):

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 from pages import dead_ends, read_page, read_site
+from public_api import public_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "build" / "docs"
-PUBLIC = ["", ".datasets", ".embeddings", ".encoders", ".encoders.video"]
-PUBLIC += [".exceptions", ".inspection", ".metrics", ".model_selection"]
-PUBLIC += [".preprocessing"]
 # Of the package's own names, those that are on every page or in another module's part.
 ELSEWHERE = {"__version__", "evaluate"}
 
@@ -36,9 +34,8 @@ def test_no_part_of_a_page_is_broken(pages):
     assert [name for name, page in pages.items() if page.broken] == []
 
 
-@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: f"jedi_sklearn{module}")
+@pytest.mark.parametrize("module", public_modules())
 def test_every_public_name_has_a_page(pages, module):
-    module = f"jedi_sklearn{module}"
     names = set(importlib.import_module(module).__all__)
     names -= ELSEWHERE if module == "jedi_sklearn" else set()
     missing = {f"api/generated/{module}.{name}.html" for name in names} - set(pages)

@@ -1,0 +1,16 @@
+"""What is public: the modules that say so, for the tests of all that they name."""
+
+from __future__ import annotations
+
+from pkgutil import walk_packages
+
+import jedi_sklearn
+
+
+def public_modules() -> list[str]:
+    """Return the full names of the public modules, the package first."""
+    found = walk_packages(jedi_sklearn.__path__, "jedi_sklearn.")
+    names = ["jedi_sklearn", *(module.name for module in found)]
+    public = [name for name in names if not any(p[0] == "_" for p in name.split("."))]
+    # The training has no users but the classifier.
+    return [name for name in public if not name.startswith("jedi_sklearn.training")]
