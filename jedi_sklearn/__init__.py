@@ -4,9 +4,9 @@ import logging as _logging
 
 from ._classifier import JEDIClassifier
 from ._distilled import DistilledClassifier, load_student
-from ._multidataset import MultiDataset, MultiTarget, stack_datasets
 from ._paper import PAPER_PARAMS
 from ._version import __version__
+from .inputs.multidataset import MultiDataset, MultiTarget, stack_datasets
 from .metrics import evaluate
 
 # What is logged is shown where a program says so.

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._multidataset import Rows, Table, take_rows
 from .embeddings import fingerprint_if_any
+from .inputs.containers import Rows, take_rows
+from .inputs.multidataset import Table
 
 # Embeddings that are kept of one table: a program may come with ever new experts.
 MOST_ENCODERS = 16

@@ -17,13 +17,9 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from ._callbacks import CallbackSupportMixin, FitTask, begin_fit, with_callbacks
 from ._checkpoint import KeptFit
-from ._device import available_device
-from ._diagram import classifier_block
 from ._embedding import embed_parts, missing_rows
 from ._expert import split_expert
-from ._feature_names import check_features, set_features
 from ._fitting import (
     N_PARTS,
     FitResult,
@@ -33,32 +29,31 @@ from ._fitting import (
     run_fit,
 )
 from ._joint import distilled_classifiers, losses_of
-from ._multidataset import (
-    MultiDataset,
-    as_students_rows,
-    check_further,
-    check_has_student,
-    check_same_students,
-    is_row_wise,
-)
 from ._state import VersionedState
 from ._tags import take_sparse
-from ._targets import (
+from ._traits import kept_fit
+from ._validation import check_parameters, check_sources
+from .embeddings import as_store
+from .inputs.checks import check_has_student, check_same_students
+from .inputs.feature_names import check_features, set_features
+from .inputs.multidataset import MultiDataset
+from .inputs.read_x import as_students_rows, check_further, is_row_wise
+from .inputs.read_y import (
     Targets,
     check_classes,
     check_kinds,
     check_trainable,
     read_targets,
 )
-from ._training_data import (
+from .inputs.training_data import (
     TrainingData,
     read_sample_weights,
     read_training_data,
     read_validation,
 )
-from ._traits import kept_fit
-from ._validation import check_parameters, check_sources
-from .embeddings import as_store
+from .utils.device import available_device
+from .utils.diagram import classifier_block
+from .utils.fit_task import CallbackSupportMixin, FitTask, begin_fit, with_callbacks
 
 
 class JEDIClassifier(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,18 +9,10 @@ import numpy.typing as npt
 from sklearn.compose import ColumnTransformer
 
 from ._expert import unwrapped
+from .utils.errors import named_errors
 
 # Sums of squares have to be float32.
 LARGEST = 1e18
-
-# What is raised for data of another kind than some code was written for.
-OF_DATA = (
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    NotImplementedError,
-    StopIteration,
-)
 
 
 def embed(
@@ -122,20 +112,3 @@ def check_width(expert: str, width: int, expected: int) -> None:
             f"Expert {expert!r} returned an embedding of {width} features; in training "
             f"it returned {expected}."
         )
-
-
-@contextmanager
-def named_errors(what: str) -> Iterator[None]:
-    """Say in an error of someone else's code what we had asked it for.
-
-    What is an error in the data to that code, of whatever kind, is a ValueError.
-    """
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{what}: {error}") from error
-    except OF_DATA as error:
-        raise ValueError(f"{what}: {type(error).__name__}: {error}") from error
-    except Exception as error:
-        error.add_note(f"{what}.")
-        raise

@@ -13,7 +13,6 @@ from joblib import Parallel, delayed
 from ._cache import EmbeddedRows, embedded_rows
 from ._embed import embed
 from ._expert import Encoding, Expert, is_frozen
-from ._multidataset import MultiDataset, Part, Rows, Table, take_rows
 from .embeddings import (
     Embedding,
     EmbeddingStore,
@@ -22,6 +21,8 @@ from .embeddings import (
     fingerprint_if_any,
 )
 from .exceptions import NotStoredWarning
+from .inputs.containers import Rows, take_rows
+from .inputs.multidataset import MultiDataset, Part, Table
 
 
 def embed_datasets(

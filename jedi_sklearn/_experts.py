@@ -17,16 +17,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from ._callbacks import FitTask
-from ._durations import timed
-from ._embed import named_errors
 from ._expert import Expert, is_frozen, named_experts, split_expert
-from ._labels import Labels
-from ._multidataset import MultiDataset, take_rows
-from ._row_weights import RowWeights
 from ._weights import Linear
 from .embeddings import Embedding
 from .encoders import MLPEncoder
+from .inputs.containers import take_rows
+from .inputs.labels import Labels
+from .inputs.multidataset import MultiDataset
+from .inputs.row_weights import RowWeights
+from .utils.errors import named_errors
+from .utils.fit_task import FitTask
+from .utils.progress import timed
 
 _logger = logging.getLogger(__name__)
 

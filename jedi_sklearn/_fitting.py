@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ._callbacks import FitTask
 from ._checkpoint import KeptFit
-from ._durations import timed
 from ._embed import check_width
 from ._embedding import embed_datasets
 from ._expert import Expert, is_frozen
@@ -35,9 +33,11 @@ from ._joint import (
     warn_of_frozen_heads,
     without_missing,
 )
-from ._training_data import TrainingData, hold_out
 from ._validation import draw_seeds
 from .embeddings import Embedding, as_store
+from .inputs.training_data import TrainingData, hold_out
+from .utils.fit_task import FitTask
+from .utils.progress import timed
 
 if TYPE_CHECKING:
     from .training import Trained, TrainingRows, Watchers

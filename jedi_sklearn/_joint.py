@@ -14,11 +14,11 @@ from ._embed import check_width
 from ._embedding import missing_rows
 from ._expert import Expert, is_frozen
 from ._experts import linear_weights
-from ._row_weights import RowWeights
-from ._training_data import TrainingData
 from ._weights import unadjusted
 from .embeddings import Embedding
 from .exceptions import LeftOutWarning, SeenRowsWarning
+from .inputs.row_weights import RowWeights
+from .inputs.training_data import TrainingData
 
 if TYPE_CHECKING:
     from .training import (

@@ -13,12 +13,12 @@ from sklearn.pipeline import Pipeline
 
 from ._branch import Branch
 from ._expert import unwrapped
-from ._files import write_whole
 from ._student_files import Parts
 from ._version import __version__
 from ._weights import Linear
 from .encoders import MLPEncoder, TorchEncoder
 from .encoders._onnx import torch_as_onnx
+from .utils.files import write_whole
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

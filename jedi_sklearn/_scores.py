@@ -9,13 +9,15 @@ import numpy.typing as npt
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from ._embed import named_errors
 from ._embedding import embed_parts, missing_rows
 from ._expert import split_expert
-from ._labels import Labels
-from ._multidataset import MultiDataset, as_students_rows, check_has_student
-from ._targets import check_kinds, read_targets
 from .embeddings import as_store
+from .inputs.checks import check_has_student
+from .inputs.labels import Labels
+from .inputs.multidataset import MultiDataset
+from .inputs.read_x import as_students_rows
+from .inputs.read_y import check_kinds, read_targets
+from .utils.errors import named_errors
 
 
 class Scored(NamedTuple):

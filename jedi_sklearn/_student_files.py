@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator
 
 from ._branch import Branch
 from ._expert import unwrapped
-from ._files import write_whole
 from ._version import __version__
 from ._weights import Adjustment, Linear
+from .utils.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.base import clone
 
 from ._checkpoint import KeptFit, Trait, keep_fit
-from ._device import available_device
 from ._expert import named_experts
 from ._fitting import Given, LastFit, check_one_process
-from ._multidataset import take_rows
-from ._targets import Targets
-from ._training_data import TrainingData
 from .embeddings import UnidentifiedError, fingerprint, sample_ids
+from .inputs.containers import take_rows
+from .inputs.read_y import Targets
+from .inputs.training_data import TrainingData
+from .utils.device import available_device
 
 # Where something is kept or shown, or by how many workers, changes no result; the rest
 # has traits of its own.

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 
-from ._multidataset import as_multidataset, is_row_wise
-from ._targets import read_targets
+from .inputs.read_x import as_multidataset, is_row_wise
+from .inputs.read_y import read_targets
 
 __all__ = ["MultiDatasetKFold"]
 

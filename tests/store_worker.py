@@ -285,7 +285,7 @@ def is_of_log(args: tuple[Any, ...], log: Path) -> bool:
 
 def write_half_and_die(path: Path, log: Path) -> None:
     """Fill a store and be killed when half of the third shard is written."""
-    from jedi_sklearn import _files
+    from jedi_sklearn.utils import files as _files
 
     n_shards = 0
     original = _files.os.fsync
@@ -331,7 +331,7 @@ def read_from_read_only(path: Path, log: Path) -> None:
 
 def hold_shard(path: Path, ready: Path) -> None:
     """Hold the lock of a shard until killed."""
-    from jedi_sklearn._files import alone
+    from jedi_sklearn.utils.files import alone
 
     with alone(path):
         ready.touch()

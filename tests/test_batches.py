@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jedi_sklearn._row_weights import RowWeights
+from jedi_sklearn.inputs.row_weights import RowWeights
 from jedi_sklearn.training.batches import Batches
 from jedi_sklearn.training.layout import TrainingRows, stack_rows
 

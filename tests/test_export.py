@@ -539,7 +539,7 @@ def renamed(content: bytes, module: str, name: str) -> bytes:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("jedi_sklearn._files", "os"),
+        ("jedi_sklearn.utils.files", "os"),
         ("jedi_sklearn._student_files", "Path"),
         ("jedi_sklearn._classifier", "JEDIClassifier"),
         ("jedi_sklearn.embeddings._store", "EmbeddingStore"),

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 import jedi_sklearn
 from jedi_sklearn import JEDIClassifier
-from jedi_sklearn._progress import progress_bar
+from jedi_sklearn.utils.progress import progress_bar
 
 PACKAGE = Path(jedi_sklearn.__file__).parent
 X = {name: np.random.default_rng(0).normal(size=(12, 3)) for name in "ab"}

@@ -22,8 +22,9 @@ import pytest
 import store_worker as worker
 from store_worker import contents, finish, noted, notes, start
 
-from jedi_sklearn import JEDIClassifier, _files
+from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.embeddings import DamagedError, EmbeddingStore, _manifests
+from jedi_sklearn.utils import files as _files
 
 if sys.platform == "win32":
     pytest.skip("these tests fork and send signals", allow_module_level=True)

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 import numpy.typing as npt
 
-from .._files import alone
+from ..utils.files import alone
 from ._manifests import damaged, not_a_link, read_json, write_json
 from ._rows import MISSING, StoredRows
 from ._shards import Manifest, finished_shards, read_manifest

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._files import write_whole
+from ..utils.files import write_whole
 from ._identity import sample_names
 from ._store import EmbeddingStore
 

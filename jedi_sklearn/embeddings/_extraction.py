@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
-from .._durations import timed
 from .._embed import embed
-from .._files import alone
-from .._multidataset import Part, Table, take_rows
-from .._progress import progress_bar
+from ..inputs.containers import take_rows
+from ..inputs.multidataset import Part, Table
+from ..utils.files import alone
+from ..utils.progress import progress_bar, timed
 from ._collections import Ids, Index, Maker, dataset_directory, settle
 from ._identity import combined, file_names, sample_names
 from ._numbers import Embedding

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from .._files import alone, left_by_killed
+from ..utils.files import alone, left_by_killed
 
 # Names of locks: of a store, of a collection, and of a shard.
 LOCK = r"(store|collection|\d{8,}-[0-9a-f]{16})\.lock"

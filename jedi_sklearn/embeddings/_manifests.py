@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from .._files import write_whole
+from ..utils.files import write_whole
 
 # A store of a higher number was written by a newer version of this package.
 FORMAT = 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._files import write_whole
+from ..utils.files import write_whole
 from ._manifests import damaged, not_a_link, read_json, write_json
 from ._numbers import STORED_AS, Embedding, decode, encode
 

@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from .._embed import named_errors
 from .._expert import Encoding, named_experts, split_expert
-from .._files import alone
-from .._multidataset import Part, Table, as_multidataset, take_rows
 from ..exceptions import EmbeddedAnewWarning
+from ..inputs.containers import take_rows
+from ..inputs.multidataset import Part, Table
+from ..inputs.read_x import as_multidataset
+from ..utils.errors import named_errors
+from ..utils.files import alone
 from ._checks import check_shard, problem_with
 from ._collections import (
     Ids,

@@ -16,9 +16,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
-from .._device import available_device
-from .._validation import Accepted, integer, one_of
 from ..exceptions import BatchSizeWarning
+from ..utils.accepted import Accepted, integer, one_of
+from ..utils.device import available_device
 from ._loading import load_batches
 
 if TYPE_CHECKING:

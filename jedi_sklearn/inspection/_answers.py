@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .._embed import named_errors
-from .._labels import Labels, comparable, encode_labels
 from .._scores import Scored
+from ..inputs.labels import Labels, comparable, encode_labels
+from ..utils.errors import named_errors
 
 # The name of the dataset where labels are one array.
 _UNNAMED = "dataset"

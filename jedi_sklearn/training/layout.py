@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._row_weights import RowWeights
+from ..inputs.row_weights import RowWeights
 from .matrix import IN_MEMORY_BYTES, StoredMatrix
 
 

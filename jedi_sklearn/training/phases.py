@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from skorch.callbacks import LRScheduler
 
-from .._device import available_device
-from .._durations import timed
 from ..exceptions import DivergenceWarning, InterruptionWarning
+from ..utils.device import available_device
+from ..utils.progress import timed
 from .batches import Batches
 from .divergence import StopDivergence
 from .dropout import Dropout

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from .._callbacks import FitTask
-from .._progress import progress_bar
 from .._weights import Linear
+from ..utils.fit_task import FitTask
+from ..utils.progress import progress_bar
 from .history import history_frame
 from .layout import TrainingRows
 from .losses import Objective

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..._validation import Accepted, integer, number, one_of
+from ...utils.accepted import Accepted, integer, number, one_of
 from .._samples import by_position
 from ._frames import centre_crop, resize, resize_short_side, three_crop
 from ._reader import VideoReader

@@ -1,23 +1,17 @@
-"""Rows of several datasets as one indexable table.
-
-Every kind of input that the package accepts becomes a `MultiDataset` here and
-nowhere else.
-"""
+"""Rows of several datasets as one indexable table."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from sklearn.utils import check_array
 
-from ._labels import composite_labels, missing_labels, one_dimensional
-
-Rows = npt.NDArray[np.intp]
+from .checks import check_has_labels, check_n_rows, check_names
+from .containers import Rows, n_rows_of, row_size, take_rows
+from .labels import composite_labels, missing_labels, one_dimensional
 
 
 class Table:
@@ -42,7 +36,7 @@ class Table:
     ) -> None:
         self.name = name
         self.values = values
-        self.n_rows = _n_rows(name, values)
+        self.n_rows = n_rows_of(name, values)
         self.labelled = labelled
         self.embeddings: dict[Any, Any] | None = {}
         # Two threads of a search must not embed the same rows side by side.
@@ -127,7 +121,7 @@ class MultiDataset(Mapping[str, Any]):
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of rows of all datasets and number of values in a row."""
-        sizes = {_row_size(table.values) for table in self._tables}
+        sizes = {row_size(table.values) for table in self._tables}
         return len(self._row), sizes.pop() if len(sizes) == 1 else 1
 
     @property
@@ -394,169 +388,6 @@ def stack_datasets(
     return stacked, target
 
 
-def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
-    """Return any accepted kind of X as a `MultiDataset`.
-
-    Parameters
-    ----------
-    X : mapping, MultiDataset, DataFrame or array-like
-        A DataFrame whose index has a level ``dataset`` holds several datasets; any
-        other DataFrame and any array is one.
-    name : str, default="dataset"
-        Name of the dataset where X does not say it.
-    """
-    if isinstance(X, MultiDataset):
-        return X
-    if isinstance(X, pd.DataFrame):
-        _check_columns(X)
-        _check_levels(X)
-    if has_dataset_level(X):
-        datasets = _from_dataframe(X)
-    elif is_mapping(X):
-        datasets = MultiDataset(X)
-    else:
-        if not isinstance(X, pd.DataFrame):
-            X = _as_table(X)
-        datasets = MultiDataset({name: X})
-    for table in datasets._tables:
-        # They end with the call: nobody could ask for the embeddings again.
-        table.embeddings = None
-    return datasets
-
-
-def _as_table(X: Any) -> Any:
-    """Return what is no mapping as an array or a sparse matrix of two dimensions."""
-    try:
-        return check_array(
-            X, accept_sparse="csr", estimator="JEDIClassifier", input_name="X"
-        )
-    except (ValueError, TypeError, OverflowError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"X cannot be read as one table of rows: {error}") from error
-
-
-def _from_dataframe(X: pd.DataFrame) -> MultiDataset:
-    groups = X.index.get_level_values("dataset")
-    several = X.index.nlevels > 1
-    X = X.droplevel("dataset") if several else X.reset_index(drop=True)
-    numbers, names = pd.factorize(groups, sort=True)
-    if (numbers < 0).any():
-        raise ValueError("The index level 'dataset' of X has missing values.")
-    stacked = MultiDataset({name: X[numbers == i] for i, name in enumerate(names)})
-    order = np.empty(len(numbers), dtype=np.intp)
-    order[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
-    return stacked[order]
-
-
-def as_students_rows(X: Any, students: Sequence[str]) -> MultiDataset:
-    """Return X as a `MultiDataset` for a fitted estimator.
-
-    Raises
-    ------
-    ValueError
-        If X does not say which of several students its rows are for.
-    """
-    _check_says_whose(X, students, "there are students for")
-    return as_multidataset(X, students[0])
-
-
-def _check_says_whose(X: Any, names: Sequence[str], what: str) -> None:
-    """Raise ValueError where X does not say of which of several datasets it is."""
-    if len(names) > 1 and not is_mapping(X) and not has_dataset_level(X):
-        raise ValueError(
-            f"X does not say whose rows these are; {what} {list(names)}. Give a "
-            f"mapping such as {{{names[0]!r}: X}}."
-        )
-
-
-def check_has_student(name: str, students: Sequence[str]) -> None:
-    """Raise ValueError where a dataset has no student."""
-    if name not in students:
-        raise ValueError(
-            f"Dataset {name!r} has no student; there are students for {list(students)}."
-        )
-
-
-def check_same_students(labelled: Sequence[str], students: Sequence[str]) -> None:
-    """Raise ValueError where a fit that goes on has other students."""
-    if list(labelled) != list(students):
-        raise ValueError(
-            f"With warm_start=True y must label the datasets of the last fit, "
-            f"{list(students)}, got {list(labelled)}."
-        )
-
-
-def check_further(X: Any, datasets: MultiDataset, known: Sequence[str]) -> None:
-    """Raise ValueError where further rows are not of datasets that are known."""
-    _check_says_whose(X, known, "the datasets of fit are")
-    for name in datasets:
-        if name not in known:
-            raise ValueError(
-                f"Dataset {name!r} was not in fit, which had {list(known)}; only "
-                "further rows of these can be learnt."
-            )
-
-
-def has_dataset_level(X: Any) -> bool:
-    """Say whether X is a DataFrame that names each row's dataset in its index."""
-    return isinstance(X, pd.DataFrame) and "dataset" in X.index.names
-
-
-def is_row_wise(X: Any) -> bool:
-    """Say whether results for X come as one array over all its rows."""
-    return isinstance(X, MultiDataset) or not is_mapping(X)
-
-
-def is_mapping(X: Any) -> bool:
-    """Say whether X is a mapping of datasets.
-
-    SciPy's matrices in DOK format are dicts too, but of the numbers in one table.
-    """
-    return isinstance(X, Mapping) and not hasattr(X, "tocsr")
-
-
-def check_names(
-    given: Mapping[str, Any], known: Mapping[str, Any], what: str = "y has labels"
-) -> None:
-    """Raise ValueError where something is given for a dataset that X has not."""
-    for name in given:
-        if name not in known:
-            raise ValueError(
-                f"{what} for dataset {name!r}, which is not in X; the datasets "
-                f"of X are {sorted(known)}."
-            )
-
-
-def check_has_labels(name: str, has_labels: bool) -> None:
-    """Raise ValueError where y names a dataset but holds no label for it."""
-    if not has_labels:
-        raise ValueError(
-            f"Dataset {name!r} has no labels in y (all are -1, None or NaN); leave it "
-            "out of y if it is meant to be wholly unlabelled."
-        )
-
-
-def check_n_rows(name: str, n_rows: int, n_labels: int) -> None:
-    """Raise ValueError where X and y have different numbers of rows."""
-    if n_rows != n_labels:
-        raise ValueError(
-            f"Dataset {name!r} has {n_rows} rows in X but {n_labels} labels in y; "
-            "there must be one label for each row (-1, None or NaN where unknown)."
-        )
-
-
-def take_rows(values: Any, rows: Rows) -> Any:
-    """Return some rows of any row-indexable, without a copy where they are a run."""
-    if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-        run = slice(int(rows[0]), int(rows[0]) + len(rows))
-        return values.iloc[run] if hasattr(values, "iloc") else values[run]
-    if hasattr(values, "iloc"):
-        return values.iloc[rows]
-    if hasattr(values, "shape"):
-        return values[rows]
-    return [values[row] for row in rows]
-
-
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"Names of datasets must be str, got {name!r}.")
@@ -570,68 +401,3 @@ def _check_name(name: Any) -> None:
             f"Dataset name {name!r} contains '/', which separates a dataset's name "
             "from a label; use another character."
         )
-
-
-def _check_columns(X: pd.DataFrame) -> None:
-    # scikit-learn raises it too, but when names are stored, at the end of a fit.
-    if not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()][0]
-        raise ValueError(
-            f"The columns of X have the name {twice!r} more than once; names must be "
-            "unique."
-        )
-    kinds = sorted({type(name).__name__ for name in X.columns})
-    if len(kinds) > 1 and "str" in kinds:
-        raise TypeError(
-            "Feature names are only supported if all are str; the columns of X have "
-            f"names of types {kinds}. X.columns.astype(str) makes them all str."
-        )
-
-
-def _check_levels(X: pd.DataFrame) -> None:
-    # What pd.concat makes of a dict of DataFrames, unless it is told the names.
-    levels = list(X.index.names)
-    if X.index.nlevels > 1 and levels.count("dataset") != 1:
-        raise ValueError(
-            f"The index of X has the levels {levels}; one of them, and only one, must "
-            "be named 'dataset', as in X.rename_axis(index=['dataset', 'row']). For "
-            "one dataset, X.reset_index(drop=True) leaves the index out."
-        )
-
-
-def _n_rows(name: str, values: Any) -> int:
-    shape = getattr(values, "shape", ())
-    is_sequence = isinstance(values, list | tuple)
-    if not is_sequence and (
-        not isinstance(shape, tuple)
-        or not shape
-        or is_mapping(values)
-        or isinstance(values, memoryview)
-    ):
-        raise TypeError(
-            f"Dataset {name!r} must be indexable by row (an array, a DataFrame, a "
-            f"sparse matrix or a list), got {type(values)}."
-        )
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(
-            f"Dataset {name!r} is a masked array, whose mask most estimators ignore; "
-            "give an array, such as X.filled(np.nan), or leave rows out."
-        )
-    if hasattr(values, "tocsr") and values.format not in ("csr", "lil"):
-        raise TypeError(
-            f"Dataset {name!r} is a sparse matrix in {values.format} format, whose "
-            "rows cannot be selected; convert it with .tocsr()."
-        )
-    n_rows = values.shape[0] if hasattr(values, "shape") else len(values)
-    if n_rows == 0:
-        raise ValueError(f"Dataset {name!r} has no rows; at least one is needed.")
-    if _row_size(values) == 0:
-        raise ValueError(
-            f"Dataset {name!r} has 0 feature(s) (shape={values.shape}); a row has at "
-            "least one value."
-        )
-    return int(n_rows)
-
-
-def _row_size(values: Any) -> int:
-    return int(np.prod(getattr(values, "shape", (1,))[1:], dtype=np.intp))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
-from ._embed import named_errors
-from ._multidataset import MultiDataset, is_mapping
+from ..utils.errors import named_errors
+from .containers import is_mapping
+from .multidataset import MultiDataset
 
 
 def set_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:

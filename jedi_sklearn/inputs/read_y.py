@@ -10,16 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from ._labels import Labels, composite_classes, encode_labels, one_dimensional
-from ._multidataset import (
-    MultiDataset,
-    MultiTarget,
-    check_has_labels,
-    check_has_student,
-    check_n_rows,
-    check_names,
-    is_row_wise,
-)
+from .checks import check_has_labels, check_has_student, check_n_rows, check_names
+from .labels import Labels, composite_classes, encode_labels, one_dimensional
+from .multidataset import MultiDataset, MultiTarget
+from .read_x import is_row_wise
 
 
 class Targets(NamedTuple):

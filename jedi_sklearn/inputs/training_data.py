@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._labels import Labels
-from ._multidataset import MultiDataset, Rows, as_multidataset, check_names
-from ._row_weights import (
+from .checks import check_names
+from .containers import Rows
+from .labels import Labels
+from .multidataset import MultiDataset
+from .read_x import as_multidataset
+from .read_y import Targets, check_kinds, check_same_order, read_targets
+from .row_weights import (
     RowWeights,
     check_sample_weights,
     class_weight_of,
     class_weights_of_rows,
 )
-from ._targets import Targets, check_kinds, check_same_order, read_targets
 
 
 class TrainingData(NamedTuple):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import DEBUG, INFO, Logger
 from typing import Any
 
 
@@ -46,3 +50,20 @@ class _NoBar:
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:
         pass
+
+
+@contextmanager
+def timed(logger: Logger, what: str, *args: object) -> Iterator[None]:
+    """Log that something begins, for debugging, and for all how long it took.
+
+    Parameters
+    ----------
+    logger : Logger
+    what : str
+        A format of `args`, as a logger takes it, such as ``"Fitting expert %r"``.
+    *args : object
+    """
+    logger.log(DEBUG, f"{what} ...", *args)
+    start = time.perf_counter()
+    yield
+    logger.log(INFO, f"{what} took %.3g s.", *args, time.perf_counter() - start)
