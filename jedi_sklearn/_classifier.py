@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._checkpoint import KeptFit
 from ._embedding import embed_parts, missing_rows
-from ._expert import split_expert
 from ._fitting import (
     N_PARTS,
     FitResult,
@@ -30,10 +29,10 @@ from ._fitting import (
 )
 from ._joint import distilled_classifiers, losses_of
 from ._state import VersionedState
-from ._tags import take_sparse
 from ._traits import kept_fit
 from ._validation import check_parameters, check_sources
 from .embeddings import as_store
+from .experts.expert import split_expert, take_sparse
 from .inputs.checks import check_has_student, check_same_students
 from .inputs.feature_names import check_features, set_features
 from .inputs.multidataset import MultiDataset

@@ -14,12 +14,12 @@ from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 
 from ._branch import Branch as Branch  # Pickles of before it moved look for it here.
-from ._embed import check_width, embed
 from ._onnx import write_onnx
 from ._state import VersionedState
 from ._student_files import Parts, read_student, write_student
-from ._tags import take_sparse
 from ._weights import Linear
+from .experts.embed import check_width, embed
+from .experts.expert import take_sparse
 from .utils.diagram import distilled_block
 
 # What is made of rows takes several times their own memory.

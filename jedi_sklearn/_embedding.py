@@ -11,16 +11,15 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from ._cache import EmbeddedRows, embedded_rows
-from ._embed import embed
-from ._expert import Encoding, Expert, is_frozen
 from .embeddings import (
-    Embedding,
     EmbeddingStore,
     StoredRows,
     UnidentifiedError,
     fingerprint_if_any,
 )
 from .exceptions import NotStoredWarning
+from .experts.embed import Embedding, embed
+from .experts.expert import Expert, NamedEncoder, is_frozen
 from .inputs.containers import Rows, take_rows
 from .inputs.multidataset import MultiDataset, Part, Table
 
@@ -61,7 +60,7 @@ def embed_datasets(
 
 
 def embed_parts(
-    experts: Sequence[Encoding],
+    experts: Sequence[NamedEncoder],
     parts: Sequence[Part],
     store: EmbeddingStore | None = None,
     n_jobs: int | None = 1,
@@ -106,7 +105,7 @@ def embed_parts(
 
 
 def _embed_by_store(
-    experts: Sequence[Encoding],
+    experts: Sequence[NamedEncoder],
     is_kept: list[bool],
     parts: Sequence[Part],
     store: EmbeddingStore,
@@ -133,7 +132,7 @@ def _embed_by_store(
 
 
 def _embed_part(
-    experts: Sequence[Encoding], table: Table, rows: Rows, parallel: Parallel
+    experts: Sequence[NamedEncoder], table: Table, rows: Rows, parallel: Parallel
 ) -> list[Embedding]:
     """Embed some rows of a dataset, those left out that are embedded already."""
     with table.lock:
@@ -156,7 +155,9 @@ def _embed_part(
         return embeddings
 
 
-def _kept_rows(experts: Sequence[Encoding], table: Table) -> list[EmbeddedRows | None]:
+def _kept_rows(
+    experts: Sequence[NamedEncoder], table: Table
+) -> list[EmbeddedRows | None]:
     frozen = [expert.encoder for expert in experts if is_frozen(expert.encoder)]
     kept = iter(embedded_rows(frozen, table))
     return [next(kept) if is_frozen(expert.encoder) else None for expert in experts]

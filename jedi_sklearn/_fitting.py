@@ -13,16 +13,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ._checkpoint import KeptFit
-from ._embed import check_width
 from ._embedding import embed_datasets
-from ._expert import Expert, is_frozen
-from ._experts import (
-    check_labels_known,
-    fit_encoders,
-    fit_heads,
-    read_experts,
-    seed_experts,
-)
 from ._joint import (
     first_weights,
     objective_of,
@@ -34,7 +25,16 @@ from ._joint import (
     without_missing,
 )
 from ._validation import draw_seeds
-from .embeddings import Embedding, as_store
+from .embeddings import as_store
+from .experts.embed import Embedding, check_width
+from .experts.expert import Expert, is_frozen
+from .experts.fit import (
+    check_labels_known,
+    fit_encoders,
+    fit_heads,
+    read_experts,
+    seed_experts,
+)
 from .inputs.training_data import TrainingData, hold_out
 from .utils.fit_task import FitTask
 from .utils.progress import timed

@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ._distilled import Branch, DistilledClassifier
-from ._embed import check_width
 from ._embedding import missing_rows
-from ._expert import Expert, is_frozen
-from ._experts import linear_weights
-from ._weights import unadjusted
-from .embeddings import Embedding
+from ._weights import linear_weights, unadjusted
 from .exceptions import LeftOutWarning, SeenRowsWarning
+from .experts.embed import Embedding, check_width
+from .experts.expert import Expert, is_frozen
 from .inputs.row_weights import RowWeights
 from .inputs.training_data import TrainingData
 

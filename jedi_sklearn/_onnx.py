@@ -12,12 +12,12 @@ import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
 from ._branch import Branch
-from ._expert import unwrapped
 from ._student_files import Parts
 from ._version import __version__
 from ._weights import Linear
 from .encoders import MLPEncoder, TorchEncoder
 from .encoders._onnx import torch_as_onnx
+from .experts.expert import unwrapped
 from .utils.files import write_whole
 
 if TYPE_CHECKING:

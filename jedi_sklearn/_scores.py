@@ -10,8 +10,8 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from ._embedding import embed_parts, missing_rows
-from ._expert import split_expert
 from .embeddings import as_store
+from .experts.expert import split_expert
 from .inputs.checks import check_has_student
 from .inputs.labels import Labels
 from .inputs.multidataset import MultiDataset

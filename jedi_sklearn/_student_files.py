@@ -17,9 +17,9 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from ._branch import Branch
-from ._expert import unwrapped
 from ._version import __version__
 from ._weights import Adjustment, Linear
+from .experts.expert import unwrapped
 from .utils.files import write_whole
 
 if TYPE_CHECKING:

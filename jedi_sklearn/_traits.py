@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.base import clone
 
 from ._checkpoint import KeptFit, Trait, keep_fit
-from ._expert import named_experts
 from ._fitting import Given, LastFit, check_one_process
 from .embeddings import UnidentifiedError, fingerprint, sample_ids
+from .experts.expert import named_experts
 from .inputs.containers import take_rows
 from .inputs.read_y import Targets
 from .inputs.training_data import TrainingData

@@ -45,3 +45,22 @@ def unadjusted(width: int) -> Adjustment:
         Linear(np.zeros((0, width), np.float32), np.zeros(0, np.float32)),
         Linear(np.zeros((width, 0), np.float32), np.zeros(width, np.float32)),
     )
+
+
+def linear_weights(head: Any) -> Linear:
+    """Return the weights of a linear classifier, one row a class, float32.
+
+    The one score of two classes becomes a pair with the same difference, whose
+    softmax is the sigmoid of that score.
+
+    Parameters
+    ----------
+    head : classifier
+        With ``coef_`` and ``intercept_``.
+    """
+    coef = np.atleast_2d(head.coef_)
+    intercept = np.broadcast_to(head.intercept_, len(coef))
+    if len(coef) == 1:
+        coef = np.vstack([-coef, coef]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
+    return Linear(coef.astype(np.float32), intercept.astype(np.float32))

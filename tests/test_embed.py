@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from jedi_sklearn._embed import embed
+from jedi_sklearn.experts.embed import embed
 
 X = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
 

@@ -1,10 +1,5 @@
 """Embeddings that frozen experts make once, kept on disk."""
 
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
-
 # What is named twice is for the other rooms of the package, not for users.
 from ._identity import UnidentifiedError
 from ._identity import fingerprint as fingerprint
@@ -14,8 +9,5 @@ from ._manifests import DamagedError
 from ._memory import as_store as as_store
 from ._rows import StoredRows
 from ._store import EmbeddingStore
-
-# What an expert makes of rows, of shape (n_rows, n_features): in memory, or not yet.
-Embedding: TypeAlias = npt.NDArray[np.float32] | StoredRows
 
 __all__ = ["DamagedError", "EmbeddingStore", "StoredRows", "UnidentifiedError"]

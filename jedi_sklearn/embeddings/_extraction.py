@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
-from .._embed import embed
+from ..experts.embed import embed
 from ..inputs.containers import take_rows
 from ..inputs.multidataset import Part, Table
 from ..utils.files import alone
 from ..utils.progress import progress_bar, timed
 from ._collections import Ids, Index, Maker, dataset_directory, settle
 from ._identity import combined, file_names, sample_names
-from ._numbers import Embedding
+from ._numbers import Features
 from ._shards import is_finished, write_shard
 
 _logger = logging.getLogger(__name__)
@@ -206,9 +206,9 @@ def _make(work: Work, encoder: Any, values: Any) -> None:
 
 def _embed_good_rows(
     work: Work, encoder: Any, values: Any
-) -> tuple[Embedding, dict[int, str]]:
+) -> tuple[Features, dict[int, str]]:
     """Return the embeddings of the samples that have one, and why others have none."""
-    parts: list[Embedding] = []
+    parts: list[Features] = []
     failures: dict[int, str] = {}
     # Parts of what fails are tried, down to the samples that do it.
     waiting = [np.arange(len(work.ids))]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._expert import Encoding, Expert, unwrapped
+from ..experts.expert import Expert, NamedEncoder, unwrapped
 from ._collections import Maker
 from ._identity import UnidentifiedError, fingerprint
 
@@ -93,7 +93,7 @@ def maker_of_both(expert: Expert) -> Maker:
     return Maker(expert.name, "both", _fingerprint_of(expert.name, expert.encoder))
 
 
-def maker_of_features(expert: Encoding) -> Maker:
+def maker_of_features(expert: NamedEncoder) -> Maker:
     """Return the maker of an expert's embeddings.
 
     Raises

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Embedding = npt.NDArray[np.float32]
+Features = npt.NDArray[np.float32]
 
 # What NumPy calls the numbers of each kind; it has no bfloat16, the upper half of a
 # float32.
 STORED_AS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 
-def encode(embedding: Embedding, dtype: str) -> npt.NDArray[Any]:
+def encode(embedding: Features, dtype: str) -> npt.NDArray[Any]:
     """Return numbers as they are stored, rounded to the nearest.
 
     Parameters
@@ -42,7 +42,7 @@ def encode(embedding: Embedding, dtype: str) -> npt.NDArray[Any]:
     return stored
 
 
-def decode(stored: npt.NDArray[Any], dtype: str) -> Embedding:
+def decode(stored: npt.NDArray[Any], dtype: str) -> Features:
     """Return stored numbers as float32."""
     if dtype == "bfloat16":
         bits = stored.astype(np.uint32)

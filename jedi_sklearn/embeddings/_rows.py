@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._numbers import Embedding
+from ._numbers import Features
 from ._shards import Shard
 
 Rows = npt.NDArray[np.intp]
@@ -105,7 +105,7 @@ class StoredRows:
             self._paths, self._shard_of_row[chosen], self._row[chosen], self.shape[1]
         )
 
-    def take(self, rows: Rows, out: Embedding | None = None) -> Embedding:
+    def take(self, rows: Rows, out: Features | None = None) -> Features:
         """Read rows.
 
         Parameters

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..utils.files import write_whole
 from ._manifests import damaged, not_a_link, read_json, write_json
-from ._numbers import STORED_AS, Embedding, decode, encode
+from ._numbers import STORED_AS, Features, decode, encode
 
 # Rows under one checksum: so many are read when the first of them is.
 BLOCK_ROWS = 64
@@ -58,7 +58,7 @@ class Manifest(NamedTuple):
 
 def write_shard(
     path: Path,
-    embedding: Embedding,
+    embedding: Features,
     dtype: str,
     *,
     ids: list[str],
@@ -220,7 +220,7 @@ class Shard:
             mapped.madvise(mmap.MADV_RANDOM)
         return mapped
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Embedding:
+    def take(self, rows: npt.NDArray[np.intp]) -> Features:
         """Return some rows as float32."""
         self.check(rows)
         return decode(self._rows[rows], self._dtype)

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from .._expert import Encoding, named_experts, split_expert
 from ..exceptions import EmbeddedAnewWarning
+from ..experts.expert import NamedEncoder, named_experts, split_expert
 from ..inputs.containers import take_rows
 from ..inputs.multidataset import Part, Table
 from ..inputs.read_x import as_multidataset
@@ -247,7 +247,7 @@ class EmbeddingStore:
 
     def embed(
         self,
-        encoders: Sequence[Encoding],
+        encoders: Sequence[NamedEncoder],
         parts: Sequence[Part],
         n_jobs: int | None = None,
         verbose: int = 0,

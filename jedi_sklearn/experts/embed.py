@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.compose import ColumnTransformer
 
-from ._expert import unwrapped
-from .utils.errors import named_errors
+from ..utils.errors import named_errors
+from .expert import unwrapped
 
 # Sums of squares have to be float32.
 LARGEST = 1e18
+
+
+class Embedding(Protocol):
+    """Features of rows: an array, or rows of a store that are read when needed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_rows, n_features).
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of rows and of features."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any) -> Any: ...
 
 
 def embed(

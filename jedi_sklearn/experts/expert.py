@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from sklearn.base import is_classifier
@@ -11,14 +11,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 
-class Encoding(Protocol):
-    """A named encoder."""
+class NamedEncoder(Protocol):
+    """An encoder and the name of its expert: an `Expert`, or a branch of a model."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the expert."""
 
     @property
-    def encoder(self) -> Any: ...
+    def encoder(self) -> Any:
+        """Transformer from rows to embeddings."""
 
 
 class Expert(NamedTuple):
@@ -137,3 +139,11 @@ def is_frozen(estimator: Any) -> bool:
     is_class = isinstance(estimator, type)
     tags = None if is_class else getattr(estimator, "__sklearn_tags__", None)
     return tags is not None and not tags().requires_fit
+
+
+def take_sparse(estimators: Iterable[Any]) -> bool:
+    """Say whether all of some estimators say that they take sparse matrices."""
+    try:
+        return all(e.__sklearn_tags__().input_tags.sparse for e in estimators)
+    except (AttributeError, TypeError, ValueError):
+        return False  # what is no estimator of scikit-learn's kind says nothing

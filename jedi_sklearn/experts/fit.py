@@ -17,17 +17,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from ._expert import Expert, is_frozen, named_experts, split_expert
-from ._weights import Linear
-from .embeddings import Embedding
-from .encoders import MLPEncoder
-from .inputs.containers import take_rows
-from .inputs.labels import Labels
-from .inputs.multidataset import MultiDataset
-from .inputs.row_weights import RowWeights
-from .utils.errors import named_errors
-from .utils.fit_task import FitTask
-from .utils.progress import timed
+from ..encoders import MLPEncoder
+from ..inputs.containers import take_rows
+from ..inputs.labels import Labels
+from ..inputs.multidataset import MultiDataset
+from ..inputs.row_weights import RowWeights
+from ..utils.errors import named_errors
+from ..utils.fit_task import FitTask
+from ..utils.progress import timed
+from .embed import Embedding
+from .expert import Expert, is_frozen, named_experts, split_expert
 
 _logger = logging.getLogger(__name__)
 
@@ -362,22 +361,3 @@ def _default_head(
     head.coef_ = head.coef_ / scaler.scale_
     head.intercept_ = head.intercept_ - head.coef_ @ scaler.mean_
     return head
-
-
-def linear_weights(head: Any) -> Linear:
-    """Return the weights of a linear classifier, one row a class, float32.
-
-    The one score of two classes becomes a pair with the same difference, whose
-    softmax is the sigmoid of that score.
-
-    Parameters
-    ----------
-    head : classifier
-        With ``coef_`` and ``intercept_``.
-    """
-    coef = np.atleast_2d(head.coef_)
-    intercept = np.broadcast_to(head.intercept_, len(coef))
-    if len(coef) == 1:
-        coef = np.vstack([-coef, coef]) / 2
-        intercept = np.concatenate([-intercept, intercept]) / 2
-    return Linear(coef.astype(np.float32), intercept.astype(np.float32))

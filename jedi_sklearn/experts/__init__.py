@@ -1,0 +1,1 @@
+"""Experts: an encoder and a linear head, split, fitted and run."""
