@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.embeddings._identity import sample_ids
+from jedi_sklearn.embeddings._fingerprints import sample_ids
 
 
 class Noting(TransformerMixin, BaseEstimator):

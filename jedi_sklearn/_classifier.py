@@ -18,7 +18,6 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
 from ._checkpoint import KeptFit
-from ._embedding import embed_parts, missing_rows
 from ._fitting import (
     N_PARTS,
     FitResult,
@@ -32,6 +31,7 @@ from ._state import VersionedState
 from ._traits import kept_fit
 from ._validation import check_parameters, check_sources
 from .embeddings import as_store
+from .embeddings._embed_datasets import embed_parts, missing_rows
 from .experts.expert import split_expert, take_sparse
 from .inputs.checks import check_has_student, check_same_students
 from .inputs.feature_names import check_features, set_features

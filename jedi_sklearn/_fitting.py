@@ -13,7 +13,6 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ._checkpoint import KeptFit
-from ._embedding import embed_datasets
 from ._joint import (
     first_weights,
     objective_of,
@@ -26,6 +25,7 @@ from ._joint import (
 )
 from ._validation import draw_seeds
 from .embeddings import as_store
+from .embeddings._embed_datasets import embed_datasets
 from .experts.embed import Embedding, check_width
 from .experts.expert import Expert, is_frozen
 from .experts.fit import (

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._distilled import Branch, DistilledClassifier
-from ._embedding import missing_rows
 from ._weights import linear_weights, unadjusted
+from .embeddings._embed_datasets import missing_rows
 from .exceptions import LeftOutWarning, SeenRowsWarning
 from .experts.embed import Embedding, check_width
 from .experts.expert import Expert, is_frozen

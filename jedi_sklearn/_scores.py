@@ -9,8 +9,8 @@ import numpy.typing as npt
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from ._embedding import embed_parts, missing_rows
 from .embeddings import as_store
+from .embeddings._embed_datasets import embed_parts, missing_rows
 from .experts.expert import split_expert
 from .inputs.checks import check_has_student
 from .inputs.labels import Labels

@@ -385,7 +385,7 @@ def look_at(rows: Any) -> tuple[float, str, str]:
 
 def ids_elsewhere(make: str, output: Path) -> None:
     """Write down ids of samples that a function of this module returns."""
-    from jedi_sklearn.embeddings._identity import sample_ids
+    from jedi_sklearn.embeddings._fingerprints import sample_ids
 
     values = globals()[make]()
     output.write_text(json.dumps([sample_ids(value) for value in values]))

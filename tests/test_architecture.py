@@ -83,11 +83,9 @@ LEAVES = {"_version", "exceptions"}
 # Modules that have not moved into their room yet.
 MOVING = {
     "_branch",
-    "_cache",
     "_checkpoint",
     "_classifier",
     "_distilled",
-    "_embedding",
     "_fitting",
     "_joint",
     "_model_card",

@@ -22,8 +22,8 @@ from skorch.callbacks import Callback
 from small_fits import small_classifier
 
 from jedi_sklearn import stack_datasets
-from jedi_sklearn._cache import MOST_ENCODERS
 from jedi_sklearn.embeddings import EmbeddingStore
+from jedi_sklearn.embeddings._row_cache import MOST_ENCODERS
 
 METHODS = [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 KINDS = ("dicts", "one pair", "new pairs", "new experts", "store", "callbacks")

@@ -77,7 +77,7 @@ PREPARATION = {
 
 def digest(obj: Any) -> str:
     """Return a hash as an EmbeddingStore makes it."""
-    from jedi_sklearn.embeddings._identity import fingerprint
+    from jedi_sklearn.embeddings._fingerprints import fingerprint
 
     return fingerprint(obj)
 

@@ -28,7 +28,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import jedi_sklearn
 from jedi_sklearn.embeddings import DamagedError, EmbeddingStore
-from jedi_sklearn.embeddings._leftovers import tidy
+from jedi_sklearn.embeddings._maintenance import tidy
 from jedi_sklearn.encoders.video import (
     VideoError,
     VideoReader,

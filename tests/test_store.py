@@ -39,7 +39,7 @@ from jedi_sklearn import (
     stack_datasets,
 )
 from jedi_sklearn.embeddings import EmbeddingStore, UnidentifiedError, fingerprint
-from jedi_sklearn.embeddings._identity import sample_ids
+from jedi_sklearn.embeddings._fingerprints import sample_ids
 from jedi_sklearn.model_selection import MultiDatasetKFold
 
 LABELS = {name: np.arange(n) % 2 for name, n in worker.N_ROWS.items()}

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import FunctionTransformer
 
 from jedi_sklearn.embeddings import EmbeddingStore, StoredRows
-from jedi_sklearn.embeddings._numbers import STORED_AS, decode, encode
+from jedi_sklearn.embeddings._dtypes import STORED_AS, decode, encode
 from jedi_sklearn.embeddings._shards import BLOCK_ROWS, Shard
 
 SMALL = ("float16", "bfloat16")

@@ -34,7 +34,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUD
 
 def digest(obj: Any) -> str:
     """Return a hash as an EmbeddingStore makes it."""
-    from jedi_sklearn.embeddings._identity import fingerprint
+    from jedi_sklearn.embeddings._fingerprints import fingerprint
 
     return fingerprint(obj)
 

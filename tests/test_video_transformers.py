@@ -543,7 +543,7 @@ def test_an_expert_survives_pickling(folders, clip, kind):
 
 
 def test_the_same_model_elsewhere_is_the_same_encoder(folders, tmp_path):
-    from jedi_sklearn.embeddings._identity import fingerprint
+    from jedi_sklearn.embeddings._fingerprints import fingerprint
 
     def digest(folder: Path) -> str:
         return fingerprint(transformers_video_expert(folder).estimator[0])

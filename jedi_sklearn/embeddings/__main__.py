@@ -14,8 +14,8 @@ import joblib
 import pandas as pd
 
 from . import EmbeddingStore
+from ._dtypes import STORED_AS
 from ._export import export_safetensors
-from ._numbers import STORED_AS
 
 DESCRIPTION = """Embeddings that frozen experts make of files, kept in a directory.
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from ..utils.files import alone
 from ._manifests import damaged, not_a_link, read_json, write_json
-from ._rows import MISSING, StoredRows
 from ._shards import Manifest, finished_shards, read_manifest
+from ._stored_rows import MISSING, StoredRows
 
 MANIFEST = "collection.json"
 # The name of a collection's directory.

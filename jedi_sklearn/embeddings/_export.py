@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.files import write_whole
-from ._identity import sample_names
+from ._fingerprints import sample_names
 from ._store import EmbeddingStore
 
 

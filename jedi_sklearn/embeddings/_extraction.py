@@ -17,8 +17,8 @@ from ..inputs.multidataset import Part, Table
 from ..utils.files import alone
 from ..utils.progress import progress_bar, timed
 from ._collections import Ids, Index, Maker, dataset_directory, settle
-from ._identity import combined, file_names, sample_names
-from ._numbers import Features
+from ._dtypes import Features
+from ._fingerprints import combined, file_names, sample_names
 from ._shards import is_finished, write_shard
 
 _logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..utils.files import write_whole
+from ._dtypes import STORED_AS, Features, decode, encode
 from ._manifests import damaged, not_a_link, read_json, write_json
-from ._numbers import STORED_AS, Features, decode, encode
 
 # Rows under one checksum: so many are read when the first of them is.
 BLOCK_ROWS = 64

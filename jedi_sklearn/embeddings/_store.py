@@ -22,7 +22,6 @@ from ..inputs.multidataset import Part, Table
 from ..inputs.read_x import as_multidataset
 from ..utils.errors import named_errors
 from ..utils.files import alone
-from ._checks import check_shard, problem_with
 from ._collections import (
     Ids,
     Index,
@@ -38,10 +37,12 @@ from ._collections import (
     restore,
     shards_of,
 )
+from ._dtypes import STORED_AS
 from ._extraction import Settings, plan, run
-from ._identity import sample_ids, sample_names
-from ._leftovers import tidy
-from ._makers import (
+from ._fingerprints import sample_ids, sample_names
+from ._maintenance import check_shard, problem_with, tidy
+from ._manifests import DamagedError, read_json, write_json
+from ._producers import (
     MAKER_OF,
     Columns,
     Probabilities,
@@ -51,10 +52,8 @@ from ._makers import (
     maker_of_features,
     maker_of_probabilities,
 )
-from ._manifests import DamagedError, read_json, write_json
-from ._numbers import STORED_AS
-from ._rows import StoredRows
 from ._shards import finished_shards, read_manifest, remove_shard
+from ._stored_rows import StoredRows
 
 
 class EmbeddingStore:

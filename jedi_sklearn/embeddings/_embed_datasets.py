@@ -10,18 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
-from ._cache import EmbeddedRows, embedded_rows
-from .embeddings import (
-    EmbeddingStore,
-    StoredRows,
-    UnidentifiedError,
-    fingerprint_if_any,
-)
-from .exceptions import NotStoredWarning
-from .experts.embed import Embedding, embed
-from .experts.expert import Expert, NamedEncoder, is_frozen
-from .inputs.containers import Rows, take_rows
-from .inputs.multidataset import MultiDataset, Part, Table
+from ..exceptions import NotStoredWarning
+from ..experts.embed import Embedding, embed
+from ..experts.expert import Expert, NamedEncoder, is_frozen
+from ..inputs.containers import Rows, take_rows
+from ..inputs.multidataset import MultiDataset, Part, Table
+from ._fingerprints import UnidentifiedError, fingerprint_if_any
+from ._row_cache import EmbeddedRows, embedded_rows
+from ._store import EmbeddingStore
+from ._stored_rows import StoredRows
 
 
 def embed_datasets(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..experts.expert import Expert, NamedEncoder, unwrapped
 from ._collections import Maker
-from ._identity import UnidentifiedError, fingerprint
+from ._fingerprints import UnidentifiedError, fingerprint
 
 
 class Probabilities:

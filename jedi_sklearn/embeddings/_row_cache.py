@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .embeddings import fingerprint_if_any
-from .inputs.containers import Rows, take_rows
-from .inputs.multidataset import Table
+from ..inputs.containers import Rows, take_rows
+from ..inputs.multidataset import Table
+from ._fingerprints import fingerprint_if_any
 
 # Embeddings that are kept of one table: a program may come with ever new experts.
 MOST_ENCODERS = 16

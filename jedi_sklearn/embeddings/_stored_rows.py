@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._numbers import Features
+from ._dtypes import Features
 from ._shards import Shard
 
 Rows = npt.NDArray[np.intp]
