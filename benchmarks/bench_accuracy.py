@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from jedi_sklearn import JEDIClassifier
-from jedi_sklearn._weights import Linear
+from jedi_sklearn.models.weights import Linear
 from jedi_sklearn.training import (
     Task,
     Wiring,

@@ -3,11 +3,11 @@
 import logging as _logging
 
 from ._classifier import JEDIClassifier
-from ._distilled import DistilledClassifier, load_student
 from ._paper import PAPER_PARAMS
 from ._version import __version__
 from .inputs.multidataset import MultiDataset, MultiTarget, stack_datasets
 from .metrics import evaluate
+from .models.distilled_classifier import DistilledClassifier, load_student
 
 # What is logged is shown where a program says so.
 _logging.getLogger(__name__).addHandler(_logging.NullHandler())

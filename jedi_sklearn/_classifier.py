@@ -27,7 +27,6 @@ from ._fitting import (
     run_fit,
 )
 from ._joint import distilled_classifiers, losses_of
-from ._state import VersionedState
 from ._traits import kept_fit
 from ._validation import check_parameters, check_sources
 from .embeddings import as_store
@@ -50,6 +49,7 @@ from .inputs.training_data import (
     read_training_data,
     read_validation,
 )
+from .models.versioned_state import VersionedState
 from .utils.device import available_device
 from .utils.diagram import classifier_block
 from .utils.fit_task import CallbackSupportMixin, FitTask, begin_fit, with_callbacks

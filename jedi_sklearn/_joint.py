@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._distilled import Branch, DistilledClassifier
-from ._weights import linear_weights, unadjusted
 from .embeddings._embed_datasets import missing_rows
 from .exceptions import LeftOutWarning, SeenRowsWarning
 from .experts.embed import Embedding, check_width
 from .experts.expert import Expert, is_frozen
 from .inputs.row_weights import RowWeights
 from .inputs.training_data import TrainingData
+from .models.distilled_classifier import Branch, DistilledClassifier
+from .models.weights import linear_weights, unadjusted
 
 if TYPE_CHECKING:
     from .training import (

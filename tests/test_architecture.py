@@ -82,22 +82,16 @@ LEAVES = {"_version", "exceptions"}
 
 # Modules that have not moved into their room yet.
 MOVING = {
-    "_branch",
     "_checkpoint",
     "_classifier",
-    "_distilled",
     "_fitting",
     "_joint",
     "_model_card",
-    "_onnx",
     "_paper",
     "_scores",
     "_skops_card",
-    "_state",
-    "_student_files",
     "_traits",
     "_validation",
-    "_weights",
 }
 
 # torch is slow to import and a loaded student does not need it. Only these rooms may

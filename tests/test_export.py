@@ -540,7 +540,7 @@ def renamed(content: bytes, module: str, name: str) -> bytes:
     ("module", "name"),
     [
         ("jedi_sklearn.utils.files", "os"),
-        ("jedi_sklearn._student_files", "Path"),
+        ("jedi_sklearn.models.student_file", "Path"),
         ("jedi_sklearn._classifier", "JEDIClassifier"),
         ("jedi_sklearn.embeddings._store", "EmbeddingStore"),
     ],

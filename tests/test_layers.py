@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from jedi_sklearn._weights import Adjustment, Linear
+from jedi_sklearn.models.weights import Adjustment, Linear
 from jedi_sklearn.training.layers import AdjustmentNet, LinearLayer, Part, of_parts
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")

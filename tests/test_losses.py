@@ -20,8 +20,8 @@ from sklearn.metrics import hinge_loss, log_loss
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from jedi_sklearn._weights import Adjustment, Linear
 from jedi_sklearn.inputs.row_weights import RowWeights
+from jedi_sklearn.models.weights import Adjustment, Linear
 from jedi_sklearn.training.batches import Batch, Batches
 from jedi_sklearn.training.layout import TrainingRows, stack_rows
 from jedi_sklearn.training.losses import (

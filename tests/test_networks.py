@@ -23,7 +23,7 @@ from test_losses import (
     seen_by_teachers,
 )
 
-from jedi_sklearn._weights import Adjustment, Linear
+from jedi_sklearn.models.weights import Adjustment, Linear
 from jedi_sklearn.training.networks import (
     Task,
     Weights,

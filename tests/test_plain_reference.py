@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.plain import PlainNetwork, Rows, Settings, plain_loss
-from jedi_sklearn._weights import Adjustment, Linear
+from jedi_sklearn.models.weights import Adjustment, Linear
 from jedi_sklearn.training import distillation_weights
 from jedi_sklearn.training.batches import Batch, Batches
 from jedi_sklearn.training.dropout import Dropout

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._weights import Adjustment, Linear
+from ..models.weights import Adjustment, Linear
 from .batches import Batch, Scores
 from .dropout import Dropout, draw, mask_of, teacher_dropout
 from .layers import AdjustmentNet, LinearLayer, Part, of_parts

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .._weights import Adjustment, Linear
+from ..models.weights import Adjustment, Linear
 from .matrix import StoredMatrix
 from .networks import Task, Weights
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from .._weights import Linear
+from ..models.weights import Linear
 from ..utils.fit_task import FitTask
 from ..utils.progress import progress_bar
 from .history import history_frame

@@ -20,6 +20,7 @@ class Linear(NamedTuple):
     intercept: FloatArray
 
     def __call__(self, x: FloatArray) -> FloatArray:
+        """Map rows, (n_rows, n_inputs) to (n_rows, n_outputs)."""
         return x @ self.coef.T + self.intercept
 
 
@@ -33,6 +34,7 @@ class Adjustment(NamedTuple):
     up: Linear
 
     def __call__(self, embedding: FloatArray) -> FloatArray:
+        """Return adjusted embeddings, of the shape of the ones given."""
         hidden = self.down(embedding)
         # SiLU written with tanh, which does not overflow where exp(-x) would.
         hidden = hidden * (0.5 * (1.0 + np.tanh(0.5 * hidden)))
@@ -64,3 +66,25 @@ def linear_weights(head: Any) -> Linear:
         coef = np.vstack([-coef, coef]) / 2
         intercept = np.concatenate([-intercept, intercept]) / 2
     return Linear(coef.astype(np.float32), intercept.astype(np.float32))
+
+
+class Branch(NamedTuple):
+    """From rows to the adjusted embedding of one expert.
+
+    Attributes
+    ----------
+    name : str
+        Name of the expert.
+    encoder : transformer
+        The expert's encoder, fitted.
+    adjustment : Adjustment
+    """
+
+    name: str
+    encoder: Any
+    adjustment: Adjustment
+
+    @property
+    def width(self) -> int:
+        """Number of features of the embedding."""
+        return self.adjustment.down.coef.shape[1]

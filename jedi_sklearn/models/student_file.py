@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from ._branch import Branch
-from ._version import __version__
-from ._weights import Adjustment, Linear
-from .experts.expert import unwrapped
-from .utils.files import write_whole
+from .._version import __version__
+from ..experts.expert import unwrapped
+from ..utils.files import write_whole
+from .weights import Adjustment, Branch, Linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from ._branch import Branch
-from ._student_files import Parts
-from ._version import __version__
-from ._weights import Linear
-from .encoders import MLPEncoder, TorchEncoder
-from .encoders._onnx import torch_as_onnx
-from .experts.expert import unwrapped
-from .utils.files import write_whole
+from .._version import __version__
+from ..encoders import MLPEncoder, TorchEncoder
+from ..encoders._onnx import torch_as_onnx
+from ..experts.expert import unwrapped
+from ..utils.files import write_whole
+from .student_file import Parts
+from .weights import Branch, Linear
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

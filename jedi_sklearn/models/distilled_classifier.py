@@ -13,14 +13,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 
-from ._branch import Branch as Branch  # Pickles of before it moved look for it here.
-from ._onnx import write_onnx
-from ._state import VersionedState
-from ._student_files import Parts, read_student, write_student
-from ._weights import Linear
-from .experts.embed import check_width, embed
-from .experts.expert import take_sparse
-from .utils.diagram import distilled_block
+from ..experts.embed import check_width, embed
+from ..experts.expert import take_sparse
+from ..utils.diagram import distilled_block
+from .onnx_export import write_onnx
+from .student_file import Parts, read_student, write_student
+from .versioned_state import VersionedState
+from .weights import Branch
+from .weights import Linear
 
 # What is made of rows takes several times their own memory.
 ROWS_AT_ONCE = 4096

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._version import __version__
+from .._version import __version__
 
 # To be raised when an older version could not read what this one writes. Models from
 # before there were numbers have none.

@@ -1,0 +1,1 @@
+"""Students and teachers after fit: NumPy weights, files and graphs; no torch."""
