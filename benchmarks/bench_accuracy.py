@@ -25,16 +25,17 @@ import torch
 
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.models.weights import Linear
-from jedi_sklearn.training import (
+from jedi_sklearn.training.data.batches import Batches
+from jedi_sklearn.training.data.rows import stack_rows
+from jedi_sklearn.training.losses import distillation_weights
+from jedi_sklearn.training.network.scaling import Scaling
+from jedi_sklearn.training.network.weights import (
     Task,
+    Weights,
     Wiring,
-    distillation_weights,
+    first_adjustments,
     first_teachers,
-    stack_rows,
 )
-from jedi_sklearn.training.batches import Batches
-from jedi_sklearn.training.networks import Weights, first_adjustments
-from jedi_sklearn.training.scaling import Scaling
 
 from .evidence.data import EXTRA, glyphs
 from .evidence.intervals import interval

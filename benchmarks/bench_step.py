@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from jedi_sklearn import JEDIClassifier
-from jedi_sklearn.training import distillation_weights
+from jedi_sklearn.training.losses import distillation_weights
 
 from .paper_scale import Problem, Sizes, make_problem
 from .plain import PlainNetwork, Rows, Settings, plain_epoch, random_batches

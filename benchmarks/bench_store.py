@@ -35,7 +35,7 @@ from skorch.callbacks import Callback
 
 from jedi_sklearn import JEDIClassifier, MultiDataset
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.training import layout
+from jedi_sklearn.training.data import rows as layout
 
 from .store_kills import bench_kills
 

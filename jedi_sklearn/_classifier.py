@@ -26,7 +26,7 @@ from ._fitting import (
     one_epoch,
     run_fit,
 )
-from ._joint import distilled_classifiers, losses_of
+from ._joint import distilled_classifiers
 from ._traits import kept_fit
 from ._validation import check_parameters, check_sources
 from .embeddings import as_store
@@ -801,6 +801,8 @@ class JEDIClassifier(
 
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""
+        from .training import losses_of
+
         params = self.get_params(deep=False)
         check_parameters(params)
         available_device(self.device)

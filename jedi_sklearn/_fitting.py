@@ -13,16 +13,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ._checkpoint import KeptFit
-from ._joint import (
-    first_weights,
-    objective_of,
-    optimisation_of,
-    tasks_of,
-    training_rows,
-    validation_of,
-    warn_of_frozen_heads,
-    without_missing,
-)
+from ._joint import training_rows, validation_of, warn_of_frozen_heads, without_missing
 from ._validation import draw_seeds
 from .embeddings import as_store
 from .embeddings._embed_datasets import embed_datasets
@@ -36,6 +27,7 @@ from .experts.fit import (
     seed_experts,
 )
 from .inputs.training_data import TrainingData, hold_out
+from .models.weights import linear_weights
 from .utils.fit_task import FitTask
 from .utils.progress import timed
 
@@ -315,11 +307,13 @@ def _train(
 ) -> FitResult:
     from . import training
 
-    tasks = tasks_of(experts, given.labelled, given.datasets)
+    names = [expert.name for expert in experts]
+    tasks = training.tasks_of(names, given.labelled, given.datasets)
     sizes = dict(zip(given.datasets, rows.sizes, strict=True))
     scaling = None
     if last is None:
-        start = first_weights(params, experts, tasks, rows.widths)
+        heads = [linear_weights(experts[task.expert].head) for task in tasks]
+        start = training.first_weights(params, heads, tasks, rows.widths)
     else:
         start = training.Weights(**last.weights)
         sizes = {name: n + last.sizes.get(name, 0.0) for name, n in sizes.items()}
@@ -329,8 +323,8 @@ def _train(
         rows,
         tasks,
         start,
-        objective_of(params, given.datasets, list(sizes.values())),
-        optimisation_of(params, seed),
+        training.objective_of(params, given.datasets, list(sizes.values())),
+        training.optimisation_of(params, seed),
         scaling=scaling,
         watchers=_watchers(params, given, experts, rows.widths, kept)._replace(
             task=task.finding(lambda trained: FitResult(experts, trained, sizes))

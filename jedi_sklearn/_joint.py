@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +15,14 @@ from .experts.embed import Embedding, check_width
 from .experts.expert import Expert, is_frozen
 from .inputs.row_weights import RowWeights
 from .inputs.training_data import TrainingData
-from .models.distilled_classifier import Branch, DistilledClassifier
-from .models.weights import linear_weights, unadjusted
+from .models.distilled_classifier import DistilledClassifier
+from .models.weights import Branch, linear_weights, unadjusted
 
 if TYPE_CHECKING:
     from .training import (
-        Objective,
-        Optimisation,
-        Task,
         Trained,
         TrainingRows,
         Validation,
-        Weights,
-        Wiring,
     )
 
 Models = dict[str, DistilledClassifier]
@@ -157,119 +152,6 @@ def warn_of_frozen_heads(experts: Sequence[Expert], labelled: Sequence[str]) -> 
             SeenRowsWarning,
             stacklevel=3,
         )
-
-
-def tasks_of(
-    experts: Sequence[Expert], labelled: Sequence[str], datasets: Sequence[str]
-) -> list[Task]:
-    """Return a student and a teacher for each labelled dataset."""
-    from . import training
-
-    names = [e.name for e in experts]
-    return [
-        training.Task(name, list(datasets).index(name), names.index(name))
-        for name in labelled
-    ]
-
-
-def first_weights(
-    params: Mapping[str, Any],
-    experts: Sequence[Expert],
-    tasks: Sequence[Task],
-    widths: Sequence[int],
-) -> Weights:
-    """Return the weights from which a training that is no continuation starts."""
-    from . import training
-
-    heads = [linear_weights(experts[task.expert].head) for task in tasks]
-    teachers = []
-    if params["teacher_start"] == "expert":
-        teachers = training.first_teachers(heads, tasks, widths, wiring_of(params))
-    return training.Weights([], heads, teachers)
-
-
-def wiring_of(params: Mapping[str, Any]) -> Wiring:
-    """Return what teachers see, and what students see of them."""
-    from . import training
-
-    return training.Wiring.of(
-        params["teacher_input"],
-        target_dropout=params["target_dropout"],
-        target_gradient=params["target_gradient"],
-    )
-
-
-def objective_of(
-    params: Mapping[str, Any], datasets: Sequence[str], sizes: Sequence[float]
-) -> Objective:
-    """Return Eq. (1) for datasets of these sizes."""
-    from . import training
-
-    sources = training.distillation_sources(params["distill_from"], datasets)
-    temperature = params["temperature"]
-    of_targets = params["target_temperature"]
-    return training.Objective(
-        alpha=params["alpha"],
-        beta=params["beta"],
-        gamma=params["gamma"],
-        temperature=temperature,
-        sharpening=1.0 if of_targets is None else temperature / of_targets,
-        weights=training.distillation_weights(sizes) * sources,
-        **losses_of(params),
-    )
-
-
-def losses_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the three losses by their parameters' names.
-
-    Raises
-    ------
-    ValueError
-        If one that is a user's own does not give one value a row.
-    """
-    from . import training
-
-    return {
-        name: read(name, params[name])
-        for name, read in (
-            ("student_loss", training.classification_loss),
-            ("teacher_loss", training.classification_loss),
-            ("distillation_loss", training.distillation_loss),
-        )
-    }
-
-
-def optimisation_of(params: Mapping[str, Any], seed: int) -> Optimisation:
-    """Return how the objective is minimised."""
-    from . import training
-
-    max_epochs = params["max_epochs"]
-    if params["schedule"] == "joint":
-        phases = training.joint(max_epochs, params["warmup_epochs"])
-    else:
-        phases = training.alternating(
-            max_epochs, params["n_rounds"], restart=params["restart_rounds"]
-        )
-    taken_over = (
-        "batch_size",
-        "labelled_share",
-        "learning_rate",
-        "weight_decay",
-        "adjustment_units",
-        "adjustment_dropout",
-        "units_per_class",
-        "standardize",
-        "device",
-        "precision",
-    )
-    return training.Optimisation(
-        phases=phases,
-        wiring=wiring_of(params),
-        decay=params["learning_rate_decay"],
-        patience=params["n_iter_no_change"] if params["early_stopping"] else None,
-        seed=seed,
-        **{name: params[name] for name in taken_over},
-    )
 
 
 def distilled_classifiers(

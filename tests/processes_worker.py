@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_fits import NO_DROPOUT, small_classifier, weights_of
 
-from jedi_sklearn.training import layout
+from jedi_sklearn.training.data import rows as layout
 
 SLOW = {"learning_rate": 1e-3, **NO_DROPOUT}
 TOGETHER: dict[str, dict[str, Any]] = {

@@ -7,10 +7,13 @@ from pkgutil import walk_packages
 import jedi_sklearn
 
 
+# Rooms that users reach through the package's own names.
+INTERNAL = ("classifier", "experts", "inputs", "models", "training", "utils")
+
+
 def public_modules() -> list[str]:
     """Return the full names of the public modules, the package first."""
     found = walk_packages(jedi_sklearn.__path__, "jedi_sklearn.")
     names = ["jedi_sklearn", *(module.name for module in found)]
     public = [name for name in names if not any(p[0] == "_" for p in name.split("."))]
-    # The training has no users but the classifier.
-    return [name for name in public if not name.startswith("jedi_sklearn.training")]
+    return [name for name in public if (*name.split("."), "")[1] not in INTERNAL]

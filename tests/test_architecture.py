@@ -313,7 +313,7 @@ ARROWS = read_arrows(MODULES)
 
 def test_the_package_was_found():
     found = {module.name for module in MODULES}
-    assert {PACKAGE, f"{PACKAGE}._classifier", f"{PACKAGE}.training.net"} <= found
+    assert {PACKAGE, f"{PACKAGE}._classifier", f"{PACKAGE}.training.joint_net"} <= found
     assert Arrow(f"{PACKAGE}", f"{PACKAGE}._classifier", lazy=False) in ARROWS
     assert third_party(ARROWS) >= {"numpy", "sklearn", "skorch", "torch"}
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jedi_sklearn.inputs.row_weights import RowWeights
-from jedi_sklearn.training.batches import Batches
-from jedi_sklearn.training.layout import TrainingRows, stack_rows
+from jedi_sklearn.training.data.batches import Batches
+from jedi_sklearn.training.data.rows import TrainingRows, stack_rows
 
 Codes = list[list[int] | None]
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jedi_sklearn.training.dropout import draw, mask_of
+from jedi_sklearn.training.network.dropout import draw, mask_of
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

@@ -13,7 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jedi_sklearn.models.weights import Adjustment, Linear
-from jedi_sklearn.training.layers import AdjustmentNet, LinearLayer, Part, of_parts
+from jedi_sklearn.training.network.layers import (
+    AdjustmentNet,
+    LinearLayer,
+    Part,
+    of_parts,
+)
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

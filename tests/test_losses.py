@@ -22,8 +22,9 @@ from torch import nn
 
 from jedi_sklearn.inputs.row_weights import RowWeights
 from jedi_sklearn.models.weights import Adjustment, Linear
-from jedi_sklearn.training.batches import Batch, Batches
-from jedi_sklearn.training.layout import TrainingRows, stack_rows
+from jedi_sklearn.training.data.batch import Batch
+from jedi_sklearn.training.data.batches import Batches
+from jedi_sklearn.training.data.rows import TrainingRows, stack_rows
 from jedi_sklearn.training.losses import (
     CLASSIFICATION_LOSSES,
     DISTILLATION_LOSSES,
@@ -34,14 +35,12 @@ from jedi_sklearn.training.losses import (
     distillation_weights,
     joint_loss,
 )
-from jedi_sklearn.training.networks import (
+from jedi_sklearn.training.network.joint_network import (
     Dropout,
     JointNetwork,
-    Task,
-    Weights,
-    Wiring,
     teacher_dropout,
 )
+from jedi_sklearn.training.network.weights import Task, Weights, Wiring
 
 NO_TEACHER_DROPOUT = 1e6
 TEACHER_INPUTS = ["adjusted", "adjusted+predictions", "base", "predictions"]

@@ -24,7 +24,8 @@ from test_losses import (
 )
 
 from jedi_sklearn.models.weights import Adjustment, Linear
-from jedi_sklearn.training.networks import (
+from jedi_sklearn.training.network.joint_network import to_numpy
+from jedi_sklearn.training.network.weights import (
     Task,
     Weights,
     Wiring,
@@ -32,7 +33,6 @@ from jedi_sklearn.training.networks import (
     first_teachers,
     on_embeddings,
     random_teachers,
-    to_numpy,
 )
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")

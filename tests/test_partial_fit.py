@@ -12,6 +12,7 @@ from small_fits import ONE_BATCH, small_classifier
 
 from benchmarks.fit_kills import bits_of
 from jedi_sklearn import evaluate, stack_datasets, training
+from jedi_sklearn.training import from_params
 
 
 def problem(seed, n_rows=(60, 40)):
@@ -107,8 +108,8 @@ def test_sizes_in_equation_2_are_those_of_all_rows(fitted, monkeypatch):
         sizes.append(list(of_datasets))
         return usual(of_datasets)
 
-    usual = training.distillation_weights
-    monkeypatch.setattr(training, "distillation_weights", weights)
+    usual = from_params.distillation_weights
+    monkeypatch.setattr(from_params, "distillation_weights", weights)
     fitted.partial_fit(X_MORE, Y_MORE)
     fitted.partial_fit({"b": X_MORE["b"]}, {"b": Y_MORE["b"]})
     np.testing.assert_allclose(sizes, [[90, 60], [90, 80]])

@@ -12,13 +12,19 @@ from torch.nn import functional as F
 
 from benchmarks.plain import PlainNetwork, Rows, Settings, plain_loss
 from jedi_sklearn.models.weights import Adjustment, Linear
-from jedi_sklearn.training import distillation_weights
-from jedi_sklearn.training.batches import Batch, Batches
-from jedi_sklearn.training.dropout import Dropout
-from jedi_sklearn.training.layout import stack_rows
-from jedi_sklearn.training.losses import Objective, cross_entropy, joint_loss
+from jedi_sklearn.training.data.batch import Batch
+from jedi_sklearn.training.data.batches import Batches
+from jedi_sklearn.training.data.rows import stack_rows
+from jedi_sklearn.training.losses import (
+    Objective,
+    cross_entropy,
+    distillation_weights,
+    joint_loss,
+)
 from jedi_sklearn.training.losses import soft_cross_entropy as soft
-from jedi_sklearn.training.networks import JointNetwork, Task, Weights, Wiring
+from jedi_sklearn.training.network.dropout import Dropout
+from jedi_sklearn.training.network.joint_network import JointNetwork
+from jedi_sklearn.training.network.weights import Task, Weights, Wiring
 
 WIDTHS, N_CLASSES, N_UNITS = (48, 64, 40), (5, 7, 3), 32
 N_ROWS = (50, 40, 35)

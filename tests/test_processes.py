@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_batches import _datasets, _who, tables
 
-from jedi_sklearn.training import batches as batches_module
-from jedi_sklearn.training.batches import Batches
-from jedi_sklearn.training.processes import add_up, check_same, n_processes, rank
+from jedi_sklearn.training.data import batches as batches_module
+from jedi_sklearn.training.data.batches import Batches
+from jedi_sklearn.training.distributed import add_up, check_same, n_processes, rank
 
 HERE = Path(__file__).parent
 SECONDS = 60

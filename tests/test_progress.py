@@ -113,7 +113,9 @@ def test_log__details_for_debugging(caplog, tmp_path):
     assert len([text for text in details if text.startswith("Epoch ")]) == 2
     assert "Embedding 12 samples took # s." in logged(caplog, logging.INFO)
     assert {r.name.split(".")[0] for r in caplog.records} == {"jedi_sklearn"}
-    assert "jedi_sklearn.training.telling" in {r.name for r in caplog.records}
+    assert "jedi_sklearn.training.callbacks.progress" in {
+        r.name for r in caplog.records
+    }
 
 
 def test_log__nothing_is_shown_unless_asked_for(capsys):
@@ -155,4 +157,4 @@ def test_nothing_is_printed_but_by_the_command_line():
         for path in PACKAGE.rglob("*.py")
         if written(ast.parse(path.read_text("utf-8")))
     }
-    assert writing == {"_progress.py", "embeddings/__main__.py"}
+    assert writing == {"utils/progress.py", "embeddings/__main__.py"}

@@ -22,8 +22,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from small_fits import small_classifier, weights_of
 
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.training import layout, matrix
-from jedi_sklearn.training.matrix import StoredMatrix
+from jedi_sklearn.training.data import features as matrix
+from jedi_sklearn.training.data import rows as layout
+from jedi_sklearn.training.data.features import StoredMatrix
 
 HERE = Path(__file__).parent
 

@@ -19,8 +19,7 @@ from ..utils.diagram import distilled_block
 from .onnx_export import write_onnx
 from .student_file import Parts, read_student, write_student
 from .versioned_state import VersionedState
-from .weights import Branch
-from .weights import Linear
+from .weights import Branch, Linear
 
 # What is made of rows takes several times their own memory.
 ROWS_AT_ONCE = 4096

@@ -1,20 +1,20 @@
-"""Joint training of students and teachers; the only room that needs torch."""
+"""Joint training of students and teachers, in torch."""
 
-from .layout import TrainingRows, stack_rows
-from .losses import (
-    Objective,
-    classification_loss,
-    distillation_loss,
-    distillation_sources,
-    distillation_weights,
+from .callbacks.resume import Saving
+from .callbacks.validation import Validation
+from .config import Optimisation
+from .data.rows import TrainingRows, stack_rows
+from .distributed import n_processes
+from .from_params import (
+    first_weights,
+    losses_of,
+    objective_of,
+    optimisation_of,
+    tasks_of,
 )
-from .networks import Task, Weights, Wiring, first_teachers, on_embeddings
-from .phases import Optimisation
-from .processes import n_processes
-from .saving import Saving
-from .scaling import Scaling
-from .schedules import alternating, joint
-from .scoring import Validation
+from .losses import Objective
+from .network.scaling import Scaling
+from .network.weights import Task, Weights
 from .train import Trained, Watchers, train
 
 __all__ = [
@@ -28,16 +28,12 @@ __all__ = [
     "Validation",
     "Watchers",
     "Weights",
-    "Wiring",
-    "alternating",
-    "classification_loss",
-    "distillation_loss",
-    "distillation_sources",
-    "distillation_weights",
-    "first_teachers",
-    "joint",
+    "first_weights",
+    "losses_of",
     "n_processes",
-    "on_embeddings",
+    "objective_of",
+    "optimisation_of",
     "stack_rows",
+    "tasks_of",
     "train",
 ]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .batches import Batch, Scores
+from .data.batch import Batch, Scores
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -15,75 +15,23 @@ from skorch.callbacks import LRScheduler
 from ..exceptions import DivergenceWarning, InterruptionWarning
 from ..utils.device import available_device
 from ..utils.progress import timed
-from .batches import Batches
-from .divergence import StopDivergence
-from .dropout import Dropout
-from .layout import TrainingRows
+from .callbacks.divergence import StopDivergence
+from .callbacks.early_stopping import KeepBest
+from .callbacks.resume import SaveTraining, Saving
+from .callbacks.validation import ScoreRows
+from .config import Optimisation
+from .data.batches import Batches
+from .data.rows import TrainingRows
+from .distributed import check_same, rank
+from .joint_net import JointNet
 from .losses import Objective
-from .net import JointNet
-from .networks import JointNetwork, Task, Weights, Wiring, to_numpy
+from .network.dropout import Dropout
+from .network.joint_network import JointNetwork, to_numpy
+from .network.weights import Task, Weights, Wiring
 from .precision import dtype_of
-from .processes import check_same, rank
-from .saving import SaveTraining, Saving
 from .schedules import Phase
-from .scoring import ScoreRows
-from .stopping import KeepBest
 
 _logger = logging.getLogger(__name__)
-
-
-class Optimisation(NamedTuple):
-    """How the objective is minimised.
-
-    Attributes
-    ----------
-    phases : sequence of Phase
-        Who is trained, and for how many epochs.
-    wiring : Wiring
-        What teachers see, and what students see of them.
-    batch_size : int
-    labelled_share : float
-        The least share of labelled rows in a batch; see `Batches`.
-    learning_rate : float or "auto"
-        Of AdamW; "auto" depends on the number of features, see `learning_rate_for`.
-    weight_decay : float
-        Of AdamW.
-    decay : {"cosine", "constant"}
-        What becomes of the learning rate over the epochs of a phase.
-    adjustment_units : int
-        Width of the hidden layer of adjustments that start anew.
-    adjustment_dropout : float
-        Dropout of the adjustments.
-    units_per_class : float
-        The k of Eq. (4), which gives the dropout of the teachers' inputs.
-    standardize : bool
-        Whether features are standardised for the training.
-    patience : int or None
-        So many epochs that are no better on the validation rows end a phase, of
-        which the best weights are kept; None trains all epochs and keeps the last.
-    seed : int
-        Of first weights, shuffles and dropout masks.
-    device : str
-        A device of torch, or "auto": CUDA where there is one, else the CPU.
-    precision : {"auto", "float32", "bfloat16"}
-        Of the features and of the products; weights are float32. See `dtype_of`.
-    """
-
-    phases: Sequence[Phase]
-    wiring: Wiring
-    batch_size: int
-    labelled_share: float
-    learning_rate: float | str
-    weight_decay: float
-    decay: str
-    adjustment_units: int
-    adjustment_dropout: float
-    units_per_class: float
-    standardize: bool
-    patience: int | None
-    seed: int
-    device: str
-    precision: str
 
 
 class Outcome(NamedTuple):

@@ -11,26 +11,27 @@ import pandas as pd
 from ..models.weights import Linear
 from ..utils.fit_task import FitTask
 from ..utils.progress import progress_bar
+from .callbacks.progress import TellEpochs
+from .callbacks.resume import Saving
+from .callbacks.validation import ScoreRows, Validation
+from .config import Optimisation
+from .data.features import StoredMatrix
+from .data.rows import TrainingRows
 from .history import history_frame
-from .layout import TrainingRows
+from .joint_net import JointNet
 from .losses import Objective
-from .matrix import StoredMatrix
-from .net import JointNet
-from .networks import (
+from .network.joint_network import to_numpy
+from .network.scaling import Scaling
+from .network.weights import (
     Task,
     Weights,
     Wiring,
     first_adjustments,
     on_embeddings,
     random_teachers,
-    to_numpy,
 )
-from .phases import Optimisation, run_phases
-from .saving import Saving
-from .scaling import Scaling
+from .phases import run_phases
 from .schedules import learning_rate_for
-from .scoring import ScoreRows, Validation
-from .telling import TellEpochs
 
 
 class Watchers(NamedTuple):

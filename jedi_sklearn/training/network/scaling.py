@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..models.weights import Adjustment, Linear
-from .matrix import StoredMatrix
-from .networks import Task, Weights
+from ...models.weights import Adjustment, Linear
+from ..data.features import StoredMatrix
+from .weights import Task, Weights
 
 # Of the features in double precision, of which statistics are taken.
 BYTES_AT_ONCE = 2**26

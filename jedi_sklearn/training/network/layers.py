@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.weights import Adjustment, Linear
+from ...models.weights import Adjustment, Linear
 
 
 class LinearLayer(nn.Module):

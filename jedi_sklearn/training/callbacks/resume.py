@@ -14,9 +14,9 @@ import torch
 from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
-from .batches import Position
-from .scoring import ScoreRows
-from .telling import TellEpochs
+from ..data.batch import Position
+from .progress import TellEpochs
+from .validation import ScoreRows
 
 # Their attributes say nothing of the epochs that follow.
 WITHOUT_STATE = (EpochTimer, ScoreRows, TellEpochs)

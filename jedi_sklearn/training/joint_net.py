@@ -13,14 +13,15 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor
 
-from .batches import Batch, Batches, Epoch, Position, Scores
-from .divergence import StopDivergence
+from .callbacks.divergence import StopDivergence
+from .callbacks.resume import SaveTraining
+from .cuda_graph import ReplayedStep
+from .data.batch import Batch, Epoch, Position, Scores
+from .data.batches import Batches
+from .data.features import to_device
+from .distributed import add_up, n_processes
 from .history import TERMS
 from .losses import joint_loss
-from .matrix import to_device
-from .processes import add_up, n_processes
-from .replay import ReplayedStep
-from .saving import SaveTraining
 
 
 class JointNet(NeuralNet):

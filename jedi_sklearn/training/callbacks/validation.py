@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from skorch.callbacks import Callback
 
-from .batches import Batches
-from .layout import TrainingRows
+from ..data.batches import Batches
+from ..data.rows import TrainingRows
 
 # In so many at once validation rows are read and scored.
 ROWS_AT_ONCE = 1024

@@ -9,7 +9,7 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
-from ..utils.fit_task import FitTask
+from ...utils.fit_task import FitTask
 
 _logger = logging.getLogger(__name__)
 

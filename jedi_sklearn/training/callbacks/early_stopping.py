@@ -8,7 +8,7 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from .divergence import copy_of_weights
-from .scoring import ScoreRows
+from .validation import ScoreRows
 
 
 class KeepBest(Callback):

@@ -9,8 +9,8 @@ from typing import Any
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from .history import TERMS
-from .processes import n_processes
+from ..distributed import n_processes
+from ..history import TERMS
 
 # The terms of the loss; what follows are counts.
 N_LOSSES = 3

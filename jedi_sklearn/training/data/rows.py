@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..inputs.row_weights import RowWeights
-from .matrix import IN_MEMORY_BYTES, StoredMatrix
+from ...inputs.row_weights import RowWeights
+from .features import IN_MEMORY_BYTES, StoredMatrix
 
 
 class TrainingRows(NamedTuple):

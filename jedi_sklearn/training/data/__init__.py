@@ -1,0 +1,1 @@
+"""Rows of a training, and batches of them."""

@@ -1,0 +1,1 @@
+"""The joint network of students and teachers."""
