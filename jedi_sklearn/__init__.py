@@ -2,9 +2,9 @@
 
 import logging as _logging
 
-from ._classifier import JEDIClassifier
-from ._paper import PAPER_PARAMS
 from ._version import __version__
+from .classifier.jedi_classifier import JEDIClassifier
+from .classifier.parameters import PAPER_PARAMS
 from .inputs.multidataset import MultiDataset, MultiTarget, stack_datasets
 from .metrics import evaluate
 from .models.distilled_classifier import DistilledClassifier, load_student

@@ -6,7 +6,6 @@ from pkgutil import walk_packages
 
 import jedi_sklearn
 
-
 # Rooms that users reach through the package's own names.
 INTERNAL = ("classifier", "experts", "inputs", "models", "training", "utils")
 

@@ -29,7 +29,7 @@ from small_fits import small_classifier
 
 from benchmarks.fit_kills import SETTINGS, bits_of, fitted, kill_fits
 from jedi_sklearn import JEDIClassifier, stack_datasets, training
-from jedi_sklearn._checkpoint import KeptFit
+from jedi_sklearn.classifier.checkpoint import KeptFit
 from jedi_sklearn.model_selection import MultiDatasetKFold
 
 RANDOM = np.random.default_rng(0)

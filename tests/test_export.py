@@ -180,7 +180,7 @@ def test_card__says_what_the_file_is(tmp_path):
                 "name": "t",
                 "width": 4,
                 "units": 4,
-                "encoder_class": "jedi_sklearn.encoders._torch.TorchEncoder",
+                "encoder_class": "jedi_sklearn.encoders._torch_encoder.TorchEncoder",
                 "stored": False,
             },
             {
@@ -541,7 +541,7 @@ def renamed(content: bytes, module: str, name: str) -> bytes:
     [
         ("jedi_sklearn.utils.files", "os"),
         ("jedi_sklearn.models.student_file", "Path"),
-        ("jedi_sklearn._classifier", "JEDIClassifier"),
+        ("jedi_sklearn.classifier.jedi_classifier", "JEDIClassifier"),
         ("jedi_sklearn.embeddings._store", "EmbeddingStore"),
     ],
 )

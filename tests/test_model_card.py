@@ -230,7 +230,9 @@ def test_bad_input__error(clf):
 
 
 def test_without_skops__error_names_the_extras(clf, monkeypatch):
-    monkeypatch.delitem(sys.modules, "jedi_sklearn._skops_card", raising=False)
+    monkeypatch.delitem(
+        sys.modules, "jedi_sklearn.inspection._card_file", raising=False
+    )
     monkeypatch.setitem(sys.modules, "skops.card", None)
     with pytest.raises(ImportError, match=r"jedi_sklearn\[export,plot\]"):
         clf.model_card()

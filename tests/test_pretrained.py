@@ -345,7 +345,7 @@ def test_image__network_without_tokens__its_pooler(tmp_path, pictures, kind, con
 
 
 def test_image_module__output_without_pooler__mean_over_space():
-    from jedi_sklearn.encoders._pretrained_modules import ImageModel
+    from jedi_sklearn.encoders._hugging_face_modules import ImageModel
 
     class Maps(torch.nn.Module):
         dtype = torch.float32

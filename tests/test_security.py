@@ -35,7 +35,7 @@ from jedi_sklearn.encoders.video import (
     read_mmaction_dump,
     read_mmaction_list,
 )
-from jedi_sklearn.encoders.video._checkpoints import read_weights
+from jedi_sklearn.encoders.video.networks._checkpoints import read_weights
 
 PACKAGE = Path(jedi_sklearn.__file__).parent
 MB = 2**20
@@ -147,7 +147,7 @@ def test_dump__with_another_way_to_call__is_refused(tmp_path, code):
         ("copyreg", "__newobj__"),
         ("torch", "load"),
         ("torch.storage", "_load_from_bytes.__globals__"),
-        ("jedi_sklearn.encoders.video._plain_files", "_Unpickler"),
+        ("jedi_sklearn.encoders.video.annotations._safe_unpickling", "_Unpickler"),
     ],
 )
 @pytest.mark.parametrize("protocol", [2, 4])
@@ -358,7 +358,7 @@ def test_video__that_is_a_pipe__does_not_wait(tmp_path):
 
 def test_picture__that_is_a_program__is_not_run(tmp_path, monkeypatch):
     image = pytest.importorskip("PIL.Image")
-    from jedi_sklearn.encoders._pretrained import _read_image
+    from jedi_sklearn.encoders._hugging_face import _read_image
 
     ran: list[Any] = []
     monkeypatch.setattr(subprocess, "check_call", lambda *args, **_: ran.append(args))

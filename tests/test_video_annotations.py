@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jedi_sklearn.encoders.video._annotations import (
+from jedi_sklearn.encoders.video.annotations._datasets import (
     read_activitynet,
     read_hmdb51,
     read_kinetics,

@@ -16,13 +16,13 @@ import pytest
 import torch
 from torch import nn
 
-from jedi_sklearn.encoders.video._checkpoints import (
+from jedi_sklearn.encoders.video.networks._checkpoints import (
     load_weights,
     n_classes_of,
     read_weights,
 )
-from jedi_sklearn.encoders.video._resnet import TSM, TSN
-from jedi_sklearn.encoders.video._swin import VideoSwin
+from jedi_sklearn.encoders.video.networks._resnet import TSM, TSN
+from jedi_sklearn.encoders.video.networks._swin import VideoSwin
 
 
 def tsn(n_classes: int = 4, seed: int = 0) -> nn.Module:

@@ -28,8 +28,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from small_fits import small_classifier
 
-from jedi_sklearn.encoders.video._annotations import read_mmaction_list
-from jedi_sklearn.encoders.video._dumps import read_mmaction_dump
+from jedi_sklearn.encoders.video.annotations._datasets import read_mmaction_list
+from jedi_sklearn.encoders.video.annotations._mmaction_dumps import read_mmaction_dump
 
 ROWS = np.random.default_rng(0).random((5, 4)).astype(np.float32)
 LABELS = [3, 0, 2, 2, 1]

@@ -193,7 +193,7 @@ def test_store__keeps_both_by_one_run(tmp_path, paths, monkeypatch):
     features, probabilities = encoder.features_and_probabilities(paths)
     n_reads = []
     monkeypatch.setattr(
-        "jedi_sklearn.encoders.video._views.VideoReader",
+        "jedi_sklearn.encoders.video.reading._views.VideoReader",
         _counting(n_reads),
     )
     store = EmbeddingStore(tmp_path / "store", shard_rows=4)
@@ -368,7 +368,7 @@ def test_one_broken_file_of_many__has_few_others_read_again(
         os.symlink(paths[number % 6], X[number])
     n_reads = []
     monkeypatch.setattr(
-        "jedi_sklearn.encoders.video._views.VideoReader", _counting(n_reads)
+        "jedi_sklearn.encoders.video.reading._views.VideoReader", _counting(n_reads)
     )
     expert = video_expert(NETWORKS["tsn"](), classes=CLASSES, protocol=PROTOCOL)
     store = EmbeddingStore(tmp_path / "store", on_error="skip")

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from video_reference import CASES, FILE, N_CLASSES, made_up_clips, made_up_weights
 
-from jedi_sklearn.encoders.video._resnet import TSM, TSN, temporal_shift
-from jedi_sklearn.encoders.video._swin import VideoSwin
+from jedi_sklearn.encoders.video.networks._resnet import TSM, TSN, temporal_shift
+from jedi_sklearn.encoders.video.networks._swin import VideoSwin
 
 NETWORKS = {"TSN": TSN, "TSM": TSM, "VideoSwin": VideoSwin}
 TINY = {

@@ -25,7 +25,7 @@ from benchmarks.video_files import (
     write_video,
 )
 from jedi_sklearn.encoders.video import VideoError, VideoReader
-from jedi_sklearn.encoders.video import _decoding as decoding
+from jedi_sklearn.encoders.video.reading import _decoding as decoding
 
 N_FRAMES = 60
 QUIET_X265 = {"x265-params": "log-level=none"}

@@ -21,7 +21,7 @@ from jedi_sklearn.encoders.video import (
     sample_segments,
     three_crop,
 )
-from jedi_sklearn.encoders.video._frames import resize
+from jedi_sklearn.encoders.video.reading._frames import resize
 
 SIZES = st.integers(1, 400)
 
@@ -234,7 +234,7 @@ def test_protocol__out_of_range__is_named(changed, message):
 
 
 def test_paths__of_pandas__are_taken_by_position(clip):
-    from jedi_sklearn.encoders.video._views import VideoViews
+    from jedi_sklearn.encoders.video.reading._views import VideoViews
 
     views = VideoViews(ViewProtocol(n_frames=2, crop_size=16))
     videos = views(pd.Series([str(clip), clip], index=[7, 9]))

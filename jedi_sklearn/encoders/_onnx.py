@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._torch import TorchEncoder, as_matrix, run_module
+from ._run_module import as_matrix, run_module
+from ._torch_encoder import TorchEncoder
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -11,7 +11,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from ._torch import TorchEncoder, find_layer
+from ._run_module import find_layer
+from ._torch_encoder import TorchEncoder
 
 if TYPE_CHECKING:
     import torch

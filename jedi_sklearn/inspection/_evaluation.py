@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import t
 
 from ..metrics import evaluate
-from ._answers import answers_of_predictions
+from ._predictions import answers_of_predictions
 from ._style import STYLES, as_panels, legend_above
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .._scores import Scored, score_labelled
-from ._answers import check_n_rows, given_models, of_dataset, read_labels
+from ..metrics import Scored, score_labelled
+from ._predictions import check_n_rows, given_models, of_dataset, read_labels
 from ._style import PANEL_SIZE, STYLES, as_panels, is_leftmost, legend_above
 
 if TYPE_CHECKING:

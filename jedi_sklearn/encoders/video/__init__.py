@@ -1,22 +1,22 @@
 """From video files to embeddings: reading, networks, checkpoints, dumps."""
 
-from ._annotations import (
+from ._expert import PROTOCOLS, VideoEncoder, video_expert, video_head
+from ._transformers import transformers_video_expert
+from .annotations._datasets import (
     read_activitynet,
     read_hmdb51,
     read_kinetics,
     read_mmaction_list,
     read_ucf101,
 )
-from ._dumps import read_mmaction_dump
-from ._expert import PROTOCOLS, VideoEncoder, video_expert, video_head
-from ._frames import centre_crop, resize_short_side, three_crop
-from ._network import VideoNetwork
-from ._reader import VideoError, VideoReader
-from ._resnet import TSM, TSN
-from ._sampling import sample_clips, sample_segments
-from ._swin import VideoSwin
-from ._transformers import transformers_video_expert
-from ._views import ViewProtocol, read_views
+from .annotations._mmaction_dumps import read_mmaction_dump
+from .networks._network import VideoNetwork
+from .networks._resnet import TSM, TSN
+from .networks._swin import VideoSwin
+from .reading._frames import centre_crop, resize_short_side, three_crop
+from .reading._reader import VideoError, VideoReader
+from .reading._sampling import sample_clips, sample_segments
+from .reading._views import ViewProtocol, read_views
 
 __all__ = [
     "PROTOCOLS",

@@ -14,12 +14,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from .._torch import TorchEncoder
+from .._torch_encoder import TorchEncoder
 from .._torch_expert import head_of
-from ._checkpoints import HEAD, HEAD_BIAS, load_weights, n_classes_of, read_weights
-from ._resnet import TSM, TSN
-from ._swin import VideoSwin
-from ._views import VideoViews, ViewProtocol, check_protocol
+from .networks._checkpoints import (
+    HEAD,
+    HEAD_BIAS,
+    load_weights,
+    n_classes_of,
+    read_weights,
+)
+from .networks._resnet import TSM, TSN
+from .networks._swin import VideoSwin
+from .reading._views import VideoViews, ViewProtocol, check_protocol
 
 _NETWORKS = {"tsn-r50": TSN, "tsm-r50": TSM, "swin-b": VideoSwin}
 

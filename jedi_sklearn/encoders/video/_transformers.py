@@ -10,9 +10,9 @@ import numpy.typing as npt
 from sklearn.frozen import FrozenEstimator
 from torch import Tensor, nn
 
-from .._pretrained import ModelFiles, files_of, load_model
+from .._hugging_face import ModelFiles, files_of, load_model
 from ._expert import expert_of
-from ._views import ViewProtocol, check_protocol
+from .reading._views import ViewProtocol, check_protocol
 
 # What a model's preparation is where its file is silent, by the type of the model that
 # the preparation was made for; the defaults of transformers.

@@ -13,19 +13,18 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from ._scores import Scored, score_labelled
-from ._version import __version__
-from .inspection import (
+from .._version import __version__
+from ..metrics import Scored, score_labelled, table_of
+from . import (
     AgreementDisplay,
     ClassGainsDisplay,
     ReliabilityDisplay,
     TrainingCurvesDisplay,
 )
-from .inspection._agreement import agreement_of
-from .inspection._answers import answers_of
-from .inspection._gains import class_gains
-from .inspection._reliability import bins_of
-from .metrics import table_of
+from ._agreement import agreement_of
+from ._class_gains import class_gains
+from ._predictions import answers_of
+from ._reliability import bins_of
 
 # What skops writes where the author of a card has to say something.
 _MISSING = "[More Information Needed]"
@@ -148,7 +147,7 @@ def write_card(estimator: Any, X: Any = None, y: Any = None) -> Any:
     check_is_fitted(estimator)
     if (X is None) != (y is None):
         raise ValueError("X and y must be given together; one is None.")
-    from ._skops_card import ModelCard
+    from ._card_file import ModelCard
 
     scored = {} if X is None else score_labelled(estimator, X, y)
     metadata = {"library_name": "jedi_sklearn", "tags": _TAGS}

@@ -17,42 +17,35 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from ._checkpoint import KeptFit
-from ._fitting import (
-    N_PARTS,
-    FitResult,
-    Given,
-    LastFit,
-    one_epoch,
-    run_fit,
-)
-from ._joint import distilled_classifiers
-from ._traits import kept_fit
-from ._validation import check_parameters, check_sources
-from .embeddings import as_store
-from .embeddings._embed_datasets import embed_parts, missing_rows
-from .experts.expert import split_expert, take_sparse
-from .inputs.checks import check_has_student, check_same_students
-from .inputs.feature_names import check_features, set_features
-from .inputs.multidataset import MultiDataset
-from .inputs.read_x import as_students_rows, check_further, is_row_wise
-from .inputs.read_y import (
+from ..embeddings import as_store
+from ..embeddings._embed_datasets import embed_parts, missing_rows
+from ..experts.expert import split_expert, take_sparse
+from ..inputs.checks import check_has_student, check_same_students
+from ..inputs.feature_names import check_features, set_features
+from ..inputs.multidataset import MultiDataset
+from ..inputs.read_x import as_students_rows, check_further, is_row_wise
+from ..inputs.read_y import (
     Targets,
     check_classes,
     check_kinds,
     check_trainable,
     read_targets,
 )
-from .inputs.training_data import (
+from ..inputs.training_data import (
     TrainingData,
     read_sample_weights,
     read_training_data,
     read_validation,
 )
-from .models.versioned_state import VersionedState
-from .utils.device import available_device
-from .utils.diagram import classifier_block
-from .utils.fit_task import CallbackSupportMixin, FitTask, begin_fit, with_callbacks
+from ..models.versioned_state import VersionedState
+from ..utils.device import available_device
+from ..utils.diagram import classifier_block
+from ..utils.fit_task import CallbackSupportMixin, FitTask, begin_fit, with_callbacks
+from .build_models import distilled_classifiers
+from .checkpoint import KeptFit
+from .fit import N_PARTS, FitResult, Given, LastFit, one_epoch, run_fit
+from .fit_identity import kept_fit
+from .parameters import check_parameters, check_sources
 
 
 class JEDIClassifier(
@@ -742,7 +735,7 @@ class JEDIClassifier(
         >>> card.render().splitlines()[3]
         'license: "cc0-1.0"'
         """
-        from ._model_card import write_card
+        from ..inspection._model_card import write_card
 
         return write_card(self, X, y)
 
@@ -801,7 +794,7 @@ class JEDIClassifier(
 
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""
-        from .training import losses_of
+        from ..training import losses_of
 
         params = self.get_params(deep=False)
         check_parameters(params)

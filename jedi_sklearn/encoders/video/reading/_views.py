@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...utils.accepted import Accepted, integer, number, one_of
-from .._samples import by_position
+from ....utils.accepted import Accepted, integer, number, one_of
+from ..._samples import by_position
 from ._frames import centre_crop, resize, resize_short_side, three_crop
 from ._reader import VideoReader
 from ._sampling import Frames, sample_clips, sample_segments

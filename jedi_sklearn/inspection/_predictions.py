@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .._scores import Scored
 from ..inputs.labels import Labels, comparable, encode_labels
+from ..metrics import Scored
 from ..utils.errors import named_errors
 
 # The name of the dataset where labels are one array.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ._plain_files import PlainArray, load_plain
+from ._safe_unpickling import PlainArray, load_plain
 
 _AVERAGE = (
     "These are scores or features of single clips or places, which have to be "

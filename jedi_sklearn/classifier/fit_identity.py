@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ._checkpoint import KeptFit, Trait, keep_fit
-from ._fitting import Given, LastFit, check_one_process
-from .embeddings import UnidentifiedError, fingerprint, sample_ids
-from .experts.expert import named_experts
-from .inputs.containers import take_rows
-from .inputs.read_y import Targets
-from .inputs.training_data import TrainingData
-from .utils.device import available_device
+from ..embeddings import UnidentifiedError, fingerprint, sample_ids
+from ..experts.expert import named_experts
+from ..inputs.containers import take_rows
+from ..inputs.read_y import Targets
+from ..inputs.training_data import TrainingData
+from ..utils.device import available_device
+from .checkpoint import KeptFit, Trait, keep_fit
+from .fit import Given, LastFit, check_one_process
 
 # Where something is kept or shown, or by how many workers, changes no result; the rest
 # has traits of its own.

@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .embeddings._embed_datasets import missing_rows
-from .exceptions import LeftOutWarning, SeenRowsWarning
-from .experts.embed import Embedding, check_width
-from .experts.expert import Expert, is_frozen
-from .inputs.row_weights import RowWeights
-from .inputs.training_data import TrainingData
-from .models.distilled_classifier import DistilledClassifier
-from .models.weights import Branch, linear_weights, unadjusted
+from ..embeddings._embed_datasets import missing_rows
+from ..exceptions import LeftOutWarning, SeenRowsWarning
+from ..experts.embed import Embedding, check_width
+from ..experts.expert import Expert, is_frozen
+from ..inputs.row_weights import RowWeights
+from ..inputs.training_data import TrainingData
+from ..models.weights import linear_weights
 
 if TYPE_CHECKING:
-    from .training import (
-        Trained,
-        TrainingRows,
-        Validation,
-    )
-
-Models = dict[str, DistilledClassifier]
+    from ..training import TrainingRows, Validation
 
 
 def without_missing(
@@ -79,7 +72,7 @@ def training_rows(
         All that are trained on, which the training knows by their numbers: one
         without rows here has a place all the same.
     """
-    from . import training
+    from .. import training
 
     classes = {e.name: e.head.classes_ for e in experts if e.name in data.labels}
     nothing = [part[:0] for part in next(iter(embeddings.values()))]
@@ -123,7 +116,7 @@ def validation_of(
     ValueError
         If an expert returned embeddings of another width.
     """
-    from . import training
+    from .. import training
 
     for expert, embedding, width in zip(
         experts, next(iter(embeddings.values())), widths, strict=True
@@ -152,43 +145,3 @@ def warn_of_frozen_heads(experts: Sequence[Expert], labelled: Sequence[str]) -> 
             SeenRowsWarning,
             stacklevel=3,
         )
-
-
-def distilled_classifiers(
-    experts: Sequence[Expert],
-    trained: Trained,
-    labelled: Sequence[str],
-    kept: Sequence[str],
-) -> tuple[Models, Models]:
-    """Return students and teachers as classifiers that stand alone.
-
-    Parameters
-    ----------
-    experts : sequence of Expert
-    trained : Trained
-    labelled : sequence of str
-        The datasets that have a student, in the order of the weights.
-    kept : sequence of str
-        Those whose student is to be its expert unchanged.
-    """
-    heads = {e.name: e.head for e in experts}
-    adjusted = {
-        e.name: Branch(e.name, e.encoder, adjustment)
-        for e, adjustment in zip(experts, trained.weights.adjustments, strict=True)
-    }
-    plain = {
-        name: branch._replace(adjustment=unadjusted(branch.width))
-        for name, branch in adjusted.items()
-    }
-    seen = list((plain if trained.teachers_see_base else adjusted).values())
-    students, teachers = {}, {}
-    for name, head, teacher in zip(
-        labelled, trained.weights.heads, trained.teachers, strict=True
-    ):
-        own = adjusted[name]
-        if name in kept:
-            own, head = plain[name], linear_weights(heads[name])
-        classes = heads[name].classes_
-        students[name] = DistilledClassifier([own], head, classes)
-        teachers[name] = DistilledClassifier(seen, teacher, classes)
-    return students, teachers

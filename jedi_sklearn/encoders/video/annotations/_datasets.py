@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ._annotation_files import (
+from ._text_files import (
     PathLike,
     Searched,
     choice,

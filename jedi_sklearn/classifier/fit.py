@@ -12,27 +12,32 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ._checkpoint import KeptFit
-from ._joint import training_rows, validation_of, warn_of_frozen_heads, without_missing
-from ._validation import draw_seeds
-from .embeddings import as_store
-from .embeddings._embed_datasets import embed_datasets
-from .experts.embed import Embedding, check_width
-from .experts.expert import Expert, is_frozen
-from .experts.fit import (
+from ..embeddings import as_store
+from ..embeddings._embed_datasets import embed_datasets
+from ..experts.embed import Embedding, check_width
+from ..experts.expert import Expert, is_frozen
+from ..experts.fit import (
     check_labels_known,
     fit_encoders,
     fit_heads,
     read_experts,
     seed_experts,
 )
-from .inputs.training_data import TrainingData, hold_out
-from .models.weights import linear_weights
-from .utils.fit_task import FitTask
-from .utils.progress import timed
+from ..inputs.training_data import TrainingData, hold_out
+from ..models.weights import linear_weights
+from ..utils.fit_task import FitTask
+from ..utils.progress import timed
+from .checkpoint import KeptFit
+from .fit_rows import (
+    training_rows,
+    validation_of,
+    warn_of_frozen_heads,
+    without_missing,
+)
+from .parameters import draw_seeds
 
 if TYPE_CHECKING:
-    from .training import Trained, TrainingRows, Watchers
+    from ..training import Trained, TrainingRows, Watchers
 
 _logger = logging.getLogger(__name__)
 
@@ -179,7 +184,7 @@ def one_epoch(params: Params, n_before: int) -> dict[str, Any]:
 
 def check_one_process() -> None:
     """Raise ValueError where several processes train together."""
-    from . import training
+    from .. import training
 
     if training.n_processes() > 1:
         raise ValueError(
@@ -305,7 +310,7 @@ def _train(
     kept: KeptFit,
     task: FitTask,
 ) -> FitResult:
-    from . import training
+    from .. import training
 
     names = [expert.name for expert in experts]
     tasks = training.tasks_of(names, given.labelled, given.datasets)
@@ -340,7 +345,7 @@ def _watchers(
     widths: Sequence[int],
     kept: KeptFit,
 ) -> Watchers:
-    from . import training
+    from .. import training
 
     validation = None
     if given.held_out is not None:

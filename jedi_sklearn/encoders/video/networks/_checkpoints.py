@@ -59,7 +59,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     >>> import tempfile
     >>> import torch
     >>> from pathlib import Path
-    >>> from jedi_sklearn.encoders.video._checkpoints import read_weights
+    >>> from jedi_sklearn.encoders.video.networks._checkpoints import read_weights
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "tsm.pth")
     ...     torch.save({"state_dict": {"module.new_fc.bias": torch.zeros(2)}}, path)

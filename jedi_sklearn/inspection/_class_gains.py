@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .._scores import score_labelled
-from ._answers import answers_of, answers_of_predictions
+from ..metrics import score_labelled
+from ._predictions import answers_of, answers_of_predictions
 from ._style import STYLES, as_panels, is_leftmost, legend_above
 
 if TYPE_CHECKING:

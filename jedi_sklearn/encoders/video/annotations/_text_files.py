@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from ...exceptions import LeftOutWarning
+from ....exceptions import LeftOutWarning
 
 PathLike = str | os.PathLike[str]
 

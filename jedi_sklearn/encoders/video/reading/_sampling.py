@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...utils.accepted import integer
+from ....utils.accepted import integer
 
 Frames = npt.NDArray[np.int64]
 

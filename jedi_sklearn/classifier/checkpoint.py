@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .utils.files import alone, explained, left_by_killed, write_whole
+from ..utils.files import alone, explained, left_by_killed, write_whole
 
 # Directories of a higher number were written by a newer version of this package.
 FORMAT = 1

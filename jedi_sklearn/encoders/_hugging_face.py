@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._samples import by_position
-from ._torch import TorchEncoder
+from ._torch_encoder import TorchEncoder
 
 # What tells transformers where files are; the rest is for the model alone.
 _HUB = {
@@ -96,7 +96,7 @@ def from_pretrained(
             "from_pretrained needs transformers: "
             'pip install "jedi_sklearn[transformers]"'
         ) from error
-    from ._pretrained_modules import ImageModel, TextModel
+    from ._hugging_face_modules import ImageModel, TextModel
 
     # A checkpoint with a head of its own has no pooler.
     model = load_model("AutoModel", folder_or_name, kwargs, optional="pooler")

@@ -1,0 +1,1 @@
+"""The estimator, and the steps of its fit."""

@@ -1,0 +1,1 @@
+"""Annotations and dumps of video datasets."""

@@ -1,0 +1,1 @@
+"""Video networks in plain torch, and their checkpoints."""
