@@ -1,4 +1,4 @@
-"""On what a fit depends, by which the fit that is kept is known again."""
+"""What a fit depends on; used to recognise its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..inputs.read_y import Targets
 from ..inputs.training_data import TrainingData
 from ..utils.device import available_device
 from .checkpoint import KeptFit, Trait, keep_fit
-from .fit import Given, LastFit, check_one_process
+from .fit_state import FitInputs, FitState
 
 # Where something is kept or shown, or by how many workers, changes no result; the rest
 # has traits of its own.
@@ -40,9 +40,9 @@ SHOWN_LENGTH = 80
 @contextmanager
 def kept_fit(
     params: Mapping[str, Any],
-    given: Given,
+    given: FitInputs,
     targets: Targets,
-    last: LastFit | None,
+    last: FitState | None,
     *,
     is_clone: bool,
 ) -> Iterator[KeptFit]:
@@ -56,7 +56,6 @@ def kept_fit(
     if params["checkpoint"] is None:
         yield KeptFit(None)
         return
-    check_one_process()
     traits = traits_of(params, given, targets, last)
     is_one_of_many = params["warm_start"] or is_clone
     with keep_fit(params["checkpoint"], traits, is_one_of_many=is_one_of_many) as kept:
@@ -64,7 +63,7 @@ def kept_fit(
 
 
 def traits_of(
-    params: Mapping[str, Any], given: Given, targets: Targets, last: LastFit | None
+    params: Mapping[str, Any], given: FitInputs, targets: Targets, last: FitState | None
 ) -> dict[str, Trait]:
     """Return all on which the result of a fit depends, by names for messages.
 
@@ -72,10 +71,10 @@ def traits_of(
     ----------
     params : mapping of str to object
         Of `JEDIClassifier`.
-    given : Given
+    given : FitInputs
     targets : Targets
         The labels as they are reported.
-    last : LastFit or None
+    last : FitState or None
         From which the fit goes on.
 
     Raises
@@ -105,7 +104,7 @@ def traits_of(
             known = (labels.classes.tolist(), labels.codes)
             traits[f"validation labels of dataset {name!r}"] = _of("y_val", known)
     if last is not None:
-        weights = [np.asarray(a) for a in _leaves(list(last.weights.values()))]
+        weights = [np.asarray(a) for a in _leaves(list(last.weights))]
         traits["fit that it goes on from"] = _of("weights", weights)
     return traits
 

@@ -195,8 +195,7 @@ def _sections(estimator: Any) -> dict[str, str]:
 
 
 def _datasets(estimator: Any) -> pd.DataFrame:
-    # A model of an older version does not know them.
-    sizes = getattr(estimator, "_sizes", {})
+    sizes = estimator._state.sizes
     rows = []
     for name in estimator.datasets_:
         student = estimator.students_.get(name)

@@ -25,7 +25,7 @@ class VersionedState:
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # type: ignore[call-overload]
         if "history_" in state:
-            state["history_"] = _plain(state["history_"])
+            state["history_"] = plain_history(state["history_"])
         return state | {"_version": __version__, "_format": FORMAT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ class VersionedState:
                 f'pip install --upgrade "jedi_sklearn>={version}"'
             )
         if isinstance(state.get("history_"), dict):
-            state["history_"] = _frame(state["history_"])
+            state["history_"] = history_from_plain(state["history_"])
         super().__setstate__(_defaults(type(self)) | state)  # type: ignore[misc]
 
 
@@ -52,7 +52,8 @@ def _defaults(cls: type) -> dict[str, Any]:
     }
 
 
-def _plain(history: pd.DataFrame) -> dict[str, Any]:
+def plain_history(history: pd.DataFrame) -> dict[str, Any]:
+    """Return a history as NumPy arrays and lists."""
     return {
         "epochs": history.index.to_numpy(),
         "columns": [list(column) for column in history.columns],
@@ -60,7 +61,8 @@ def _plain(history: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _frame(plain: dict[str, Any]) -> pd.DataFrame:
+def history_from_plain(plain: dict[str, Any]) -> pd.DataFrame:
+    """Undo `plain_history`."""
     columns = [tuple(column) for column in plain["columns"]]
     return pd.DataFrame(
         plain["values"],

@@ -68,6 +68,28 @@ def linear_weights(head: Any) -> Linear:
     return Linear(coef.astype(np.float32), intercept.astype(np.float32))
 
 
+class Weights(NamedTuple):
+    """Weights of the joint network.
+
+    Attributes
+    ----------
+    adjustments : list of Adjustment
+        One an expert.
+    heads, teachers : list of Linear
+        One of each a student.
+    """
+
+    adjustments: list[Adjustment]
+    heads: list[Linear]
+    teachers: list[Linear]
+
+    def arrays(self) -> list[FloatArray]:
+        """Return all arrays, in a fixed order."""
+        layers = [*self.heads, *self.teachers]
+        layers += [layer for adjustment in self.adjustments for layer in adjustment]
+        return [array for layer in layers for array in layer]
+
+
 class Branch(NamedTuple):
     """From rows to the adjusted embedding of one expert.
 

@@ -1,4 +1,4 @@
-"""A training that is written down as it goes, and goes on from there to the bit."""
+"""Checkpoints of a training, from which it resumes to the bit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
 from ..data.batch import Position
-from .progress import TellEpochs
-from .validation import ScoreRows
-
-# Their attributes say nothing of the epochs that follow.
-WITHOUT_STATE = (EpochTimer, ScoreRows, TellEpochs)
 
 # What is data, and random states.
 PLAIN = (
@@ -31,7 +26,7 @@ State = dict[str, Any]
 
 
 class Saving(NamedTuple):
-    """When and how a training is written down.
+    """Time and means of writing checkpoints of a training.
 
     Attributes
     ----------
@@ -66,14 +61,17 @@ class Saving(NamedTuple):
 
 
 class SaveTraining(Callback):
-    """Writes down all that the rest of a training depends on, and goes on from it.
+    """Write all that the rest of a training depends on, and resume from it.
 
-    It comes after all other callbacks, so that what these leave is in it.
+    It runs after all other callbacks, so that their changes are in the checkpoint.
 
     Parameters
     ----------
     saving : Saving
     """
+
+    needs_steps = False
+    keeps_state = False
 
     def __init__(self, saving: Saving) -> None:
         self.saving = saving
@@ -165,7 +163,9 @@ def _with_state(net: Any) -> list[Callback]:
     return [
         callback
         for _, callback in net.callbacks_
-        if not isinstance(callback, (SaveTraining, *WITHOUT_STATE))
+        # The attributes of others have no influence on the epochs that follow.
+        if getattr(callback, "keeps_state", True)
+        and not isinstance(callback, EpochTimer)
     ]
 
 
