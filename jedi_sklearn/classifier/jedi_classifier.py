@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -44,7 +43,7 @@ from ..utils.diagram import classifier_block
 from ..utils.fit_task import CallbackSupportMixin, begin_fit, with_callbacks
 from .fit_identity import kept_fit
 from .fit_state import FitInputs, FitState
-from .parameters import check_parameters, check_sources
+from .parameters import WITHOUT_INFLUENCE, check_parameters, check_sources
 
 
 class JEDIClassifier(
@@ -514,8 +513,14 @@ class JEDIClassifier(
             check_same_students(inputs.labelled, list(self.students_))
             resume_from = self._state.on_other_rows()
         params = self.get_params(deep=False)
-        found = partial(self._fitted_as, X, inputs, targets)
-        task = begin_fit(self, X, y, sample_weight, found, steps.N_PARTS)
+
+        def attributes(state: FitState) -> dict[str, Any]:
+            # Computed on a copy: callbacks are told of them before there are any.
+            fitted = copy(self)
+            fitted._set_fitted(X, inputs, targets, state)
+            return dict(vars(fitted))
+
+        task = begin_fit(self, X, y, sample_weight, attributes, steps.N_PARTS)
         if self.checkpoint is not None:
             steps.check_one_process()
         is_clone = getattr(self, "_is_clone", False)
@@ -739,7 +744,11 @@ class JEDIClassifier(
         """
         from ..inspection._model_card import write_card
 
-        return write_card(self, X, y)
+        check_is_fitted(self)
+        left_out = {"experts", *WITHOUT_INFLUENCE}  # experts have a table of their own
+        params = self.get_params(deep=False).items()
+        shown = {name: value for name, value in params if name not in left_out}
+        return write_card(self, shown, X, y)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -839,14 +848,6 @@ class JEDIClassifier(
 
         self.__dict__.update(fitted_attributes(state, targets))
         set_features(self, X, inputs.data.datasets)
-
-    def _fitted_as(
-        self, X: Any, inputs: FitInputs, targets: Targets, state: FitState
-    ) -> dict[str, Any]:
-        """Return the attributes that the estimator would have with a state."""
-        fitted = copy(self)
-        fitted._set_fitted(X, inputs, targets, state)
-        return dict(vars(fitted))
 
 
 def _warn(state: FitState) -> None:

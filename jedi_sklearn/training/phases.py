@@ -122,8 +122,10 @@ def run_phases(
     saver = None if saving is None else SaveTraining(saving)
     weights, problem = initial, None
     for number, phase in list(enumerate(phases))[n_done:]:
-        if phase.restart:
-            weights = _restarted(initial, weights, phase)
+        if phase.restart and phase.students:
+            weights = initial._replace(teachers=weights.teachers)
+        elif phase.restart:
+            weights = weights._replace(teachers=initial.teachers)
         after = [] if saver is None else [saver.of_phase(number, history)]
         own = callbacks_for(phase, setup, scores)
         net = make_net(weights, phase, setup, [*own, *callbacks, *after])
@@ -190,13 +192,6 @@ def make_net(
         callbacks=list(callbacks),
         verbose=0,
     )
-
-
-def _restarted(initial: Weights, weights: Weights, phase: Phase) -> Weights:
-    """Return the initial weights of what a phase trains, the last ones of the rest."""
-    if phase.students:
-        return initial._replace(teachers=weights.teachers)
-    return weights._replace(teachers=initial.teachers)
 
 
 def _problem(net: JointNet, history: list[Any], *, keeps_best: bool) -> Warning | None:

@@ -117,7 +117,9 @@ def train(
         If the training diverges in its first epoch.
     """
     monitors = monitors or Monitors()
-    scaling = scaling or _scaling_of(rows, config)
+    if scaling is None and config.standardize:
+        scaling = Scaling.of(rows.features, rows.widths)
+    scaling = scaling or Scaling.identity(rows.features.shape[1])
     if config.learning_rate == "auto":
         rate = learning_rate_for(rows.features.shape[1])
         config = replace(config, learning_rate=rate)
@@ -161,12 +163,6 @@ def train(
     if scores is None:
         return found
     return replace(found, expert_is_better=scores.expert_is_better(net))
-
-
-def _scaling_of(rows: TrainingRows, config: TrainingConfig) -> Scaling:
-    if config.standardize:
-        return Scaling.of(rows.features, rows.widths)
-    return Scaling.identity(rows.features.shape[1])
 
 
 def _complete(

@@ -87,10 +87,24 @@ class SaveTraining(Callback):
         self.n_batches_ = len(X)
         of_phase = self.saving.last is not None and self.saving.done[0] == self.phase
         self.last_ = _unpacked(self.saving.last) if of_phase else None
-        if self.last_ is not None:
-            _restore(net, self.last_)
-            X.generator.set_state(net.position_.shuffles)
-            _restore_callbacks(net, self.last_)
+        if self.last_ is None:
+            return
+        state = self.last_
+        net.history.extend(state["history"])
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        for weights, is_trained in zip(
+            net.module_.parameters(), state["trained"], strict=True
+        ):
+            weights.requires_grad_(is_trained)
+        for group in net.optimizer_.param_groups:
+            if isinstance(group["lr"], Tensor):
+                # A recorded step reads it where the network is.
+                group["lr"] = group["lr"].to(net.device)
+        net.module_.dropout.generator.set_state(state["dropout"])
+        net.position_ = state["position"]
+        X.generator.set_state(net.position_.shuffles)
+        _restore_callbacks(net, state)
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         # What the callbacks do at the beginning of this epoch they had done.
@@ -130,23 +144,6 @@ class SaveTraining(Callback):
         }
         self.saving.write(_packed(state))
         self.saved_ = time.monotonic()
-
-
-def _restore(net: Any, state: State) -> None:
-    """Set a net that was just made to where another was."""
-    net.history.extend(state["history"])
-    net.module_.load_state_dict(state["module"])
-    net.optimizer_.load_state_dict(state["optimizer"])
-    for weights, is_trained in zip(
-        net.module_.parameters(), state["trained"], strict=True
-    ):
-        weights.requires_grad_(is_trained)
-    for group in net.optimizer_.param_groups:
-        if isinstance(group["lr"], Tensor):
-            # A recorded step reads it where the network is.
-            group["lr"] = group["lr"].to(net.device)
-    net.module_.dropout.generator.set_state(state["dropout"])
-    net.position_ = state["position"]
 
 
 def _restore_callbacks(net: Any, state: State) -> None:
