@@ -12,6 +12,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 
 from .inputs.read_x import as_multidataset, is_row_wise
 from .inputs.read_y import read_targets
+from .utils.accepted import invalid
 
 __all__ = ["MultiDatasetKFold"]
 
@@ -111,10 +112,7 @@ class MultiDatasetKFold(BaseCrossValidator):
     ) -> Iterator[npt.NDArray[np.intp]]:
         n_splits: Any = self.n_splits
         if isinstance(n_splits, bool) or not isinstance(n_splits, Integral):
-            raise ValueError(
-                f"Invalid parameter value: n_splits={n_splits!r}. Valid values are "
-                "integers of 2 or more."
-            )
+            raise invalid("n_splits", n_splits, "integers of 2 or more")
         # What is in no test set is in every training set, so that it suffices to
         # split the labelled rows.
         datasets = as_multidataset(X)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import count
-from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 
-from jedi_sklearn.datasets._parameters import (
-    Problem,
-    Seed,
-    check_number,
-    check_problem,
-)
+from ..utils.accepted import check_accepted
+from ._problem import Problem, Seed, check_problem, integers_from
 
 # Rows are generated in blocks of at least so many, each from a seed of its own. They
 # are part of what a seed means: another number here gives other data.
@@ -219,7 +214,7 @@ def stream_expert_embeddings(
     dataset_0 (50, 64) (50,)
     dataset_1 (100, 64) (100,)
     """
-    check_number("batch_size", batch_size, Integral, 1)
+    check_accepted("batch_size", batch_size, integers_from(1))
     problem = check_problem(
         n_samples, n_classes, n_features, n_datasets, class_sep, own_share, random_state
     )

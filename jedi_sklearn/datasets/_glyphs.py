@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits
 
+from ..utils.accepted import invalid
+
 SUBSETS = ("train", "test")
 # scikit-learn's digits are fourteen filled-in forms, one after another, by thirteen
 # people. The ninth form begins here.
@@ -116,10 +118,7 @@ def load_glyphs(subset: str = "train") -> tuple[dict[str, Images], dict[str, Lab
     numerals (300, 28, 28) int64
     """
     if subset not in SUBSETS:
-        raise ValueError(
-            f"Invalid parameter value: subset={subset!r}. Valid values are 'train' "
-            "and 'test'."
-        )
+        raise invalid("subset", subset, "'train' and 'test'")
     X_dict, y_dict = {}, {}
     X_dict["digits"], y_dict["digits"] = _read_digits(subset)
     path = files("jedi_sklearn.datasets") / "data" / "glyphs.npz"

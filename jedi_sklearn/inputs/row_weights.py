@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.accepted import unsuitable
+
 Vector = npt.NDArray[np.float64]
 
 # Their products and sums have to be float32.
@@ -145,9 +147,10 @@ def class_weight_of(
         return {datasets[0]: class_weight}
     for name, value in class_weight.items():
         if name not in datasets or not _is_of_dataset(value):
-            raise ValueError(
-                f"Invalid parameter value: class_weight={class_weight!r}. For the "
-                f"labelled datasets {datasets} valid values are 'balanced', None and "
-                "mappings of their names to such or to mappings of labels to weights."
+            why = (
+                f"For the labelled datasets {datasets} valid values are 'balanced', "
+                "None and mappings of their names to such or to mappings of labels to "
+                "weights."
             )
+            raise unsuitable("class_weight", class_weight, why)
     return {name: class_weight.get(name) for name in datasets}
