@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from .inputs.containers import take_rows
+from .inputs.containers import has_dataset_level, take_rows
 from .inputs.feature_names import common_names, set_features
 from .inputs.multidataset import MultiDataset
-from .inputs.read_x import as_multidataset, has_dataset_level, is_row_wise
+from .inputs.read_x import as_multidataset, is_row_wise
 from .inputs.read_y import check_kinds, read_targets
 from .utils.diagram import per_dataset_block
 from .utils.errors import named_errors

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
 from ..utils.errors import named_errors
-from .containers import is_mapping
+from .containers import column_names, is_mapping
 from .multidataset import MultiDataset
 
 
@@ -27,7 +27,7 @@ def set_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
     alike = datasets if is_mapping(X) else X
     if is_mapping(X):
         tables = [table.values for table, _ in datasets.parts()]
-        named = [list(getattr(values, "columns", ())) for values in tables]
+        named = [column_names(values) for values in tables]
         if named[0] and all(names == named[0] for names in named):
             alike = tables[0]
     validate_data(estimator, alike, skip_check_array=True)

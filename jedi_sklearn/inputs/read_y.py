@@ -7,13 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.utils import column_or_1d
 
 from .checks import check_has_labels, check_has_student, check_n_rows, check_names
-from .labels import Labels, composite_classes, encode_labels, one_dimensional
+from .containers import datasets_of_column, is_column, is_mapping
+from .labels import (
+    UNKNOWN,
+    Labels,
+    composite_classes,
+    encode_labels,
+    one_dimensional,
+)
 from .multidataset import MultiDataset, MultiTarget
-from .read_x import is_row_wise
 
 
 class Targets(NamedTuple):
@@ -76,7 +81,8 @@ def check_kinds(X: Any, y: Any, what: str = "y") -> None:
     """Raise ValueError where X is a dict of datasets and y one array over all rows."""
     if y is None or isinstance(y, Mapping):
         return
-    if not is_row_wise(X) and len(X) > 1:
+    is_unordered = is_mapping(X) and not isinstance(X, MultiDataset)
+    if is_unordered and len(X) > 1:
         raise ValueError(
             f"X is a mapping of the datasets {list(X)}, in which rows have no common "
             f"order, but {what} is not one; give {what} as a mapping of the same names."
@@ -127,7 +133,7 @@ def check_classes(
 
 
 def _check_known(dataset: str, labels: npt.NDArray, known: npt.NDArray) -> None:
-    unknown = Labels(labels, np.arange(len(labels))).codes_in(known) == -2
+    unknown = Labels(labels, np.arange(len(labels))).codes_in(known) == UNKNOWN
     if unknown.any():
         raise ValueError(
             f"Dataset {dataset!r} has the label {labels[unknown].tolist()[0]!r}, which "
@@ -153,7 +159,7 @@ def _read_rows(
     """Read labels in one array over all rows, and say whether they are composite."""
     groups = datasets.groups
     check_same_order(y, groups, "y")
-    if not isinstance(y, list | tuple | pd.Series | pd.Index):
+    if not is_column(y):
         y = column_or_1d(y, warn=True)
     y = one_dimensional(y, " and ".join(datasets))
     if len(y) != len(groups):
@@ -179,13 +185,12 @@ def _read_rows(
 
 def check_same_order(values: Any, groups: npt.NDArray[np.str_], what: str) -> None:
     """Raise ValueError where a Series names other datasets, row by row, than X."""
-    if isinstance(values, pd.Series) and "dataset" in values.index.names:
-        same = np.array_equal(values.index.get_level_values("dataset"), groups)
-        if len(values) == len(groups) and not same:
-            raise ValueError(
-                f"The index level 'dataset' of {what} differs from that of X; sort "
-                "both alike."
-            )
+    own = datasets_of_column(values)
+    if own is not None and len(own) == len(groups) and not np.array_equal(own, groups):
+        raise ValueError(
+            f"The index level 'dataset' of {what} differs from that of X; sort both "
+            "alike."
+        )
 
 
 def _are_composite(y: npt.NDArray, groups: npt.NDArray) -> bool:

@@ -13,11 +13,11 @@ from ..utils.accepted import unsuitable
 
 Vector = npt.NDArray[np.float64]
 
-# Their products and sums have to be float32.
-SMALLEST, LARGEST = 1e-12, 1e12
+# Products and sums of weights must neither vanish in float32 nor overflow it.
+LEAST_WEIGHT, MOST_WEIGHT = 1e-12, 1e12
 ACCEPTED = (
     "weights are finite numbers of 0 or more, and where they are not 0 between "
-    f"{SMALLEST:g} and {LARGEST:g}"
+    f"{LEAST_WEIGHT:g} and {MOST_WEIGHT:g}"
 )
 
 
@@ -76,13 +76,18 @@ def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
             f"Dataset {dataset!r} has {n_rows} rows in X but sample_weight has shape "
             f"{weights.shape}; there must be one weight for each row."
         )
-    wrong = ~((weights == 0) | ((weights >= SMALLEST) & (weights <= LARGEST)))
+    wrong = ~_are_weights(weights)
     if wrong.any():
         raise ValueError(
             f"sample_weight of dataset {dataset!r} has {weights[wrong][0]} in row "
             f"{int(wrong.argmax())}; {ACCEPTED}."
         )
     return weights
+
+
+def _are_weights(weights: Any) -> Any:
+    """Say which of some numbers a row may weigh."""
+    return (weights == 0) | ((weights >= LEAST_WEIGHT) & (weights <= MOST_WEIGHT))
 
 
 def class_weights_of_rows(
@@ -121,8 +126,7 @@ def class_weights_of_rows(
                     f"class_weight has a weight for {label!r}, which is no label of "
                     f"dataset {dataset!r}; its labels are {classes.tolist()}."
                 )
-            is_number = isinstance(weight, Real)
-            if not is_number or not (weight == 0 or SMALLEST <= weight <= LARGEST):
+            if not isinstance(weight, Real) or not _are_weights(weight):
                 raise ValueError(
                     f"class_weight of dataset {dataset!r} has {weight!r} for "
                     f"{label!r}; {ACCEPTED}."
