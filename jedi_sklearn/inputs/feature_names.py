@@ -1,4 +1,4 @@
-"""Number and names of features, of one table or of several that are alike."""
+"""Number and names of features, of one table or of several with the same ones."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .multidataset import MultiDataset
 
 
 def set_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
-    """Set ``n_features_in_`` and, where all datasets have the same, the names.
+    """Set ``n_features_in_`` and, if all datasets share them, ``feature_names_in_``.
 
     Parameters
     ----------
     estimator : estimator
     X : mapping, MultiDataset, DataFrame or array-like
-        As fit was given it.
+        Argument of fit.
     datasets : MultiDataset
-        The same rows.
+        Same rows in one form.
     """
     alike = datasets if is_mapping(X) else X
     if is_mapping(X):
@@ -39,8 +39,8 @@ def check_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
     Raises
     ------
     ValueError
-        If names differ; for one table, also if their number does. That of a dataset
-        is its expert's affair.
+        If names differ; for one table, also if their number does. With several
+        datasets, experts check the number themselves.
     """
     if not is_mapping(X):
         validate_data(estimator, X, reset=False, skip_check_array=True)
@@ -57,7 +57,7 @@ def check_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
 
 
 def common_names(transformers: Mapping[str, Any], input_features: Any) -> npt.NDArray:
-    """Return the names of features that all of some transformers put out.
+    """Return the names of the output features, which all transformers must share.
 
     Raises
     ------

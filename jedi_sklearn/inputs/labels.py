@@ -1,4 +1,4 @@
-"""What a label may be, which rows have none, and how labels become numbers."""
+"""Labels as users write them, and as class numbers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Labels(NamedTuple):
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
-        The labels in sorted order, as they were written.
+        Distinct labels in sorted order, as they were written.
     codes : ndarray of shape (n_rows,), int64
-        Position in `classes` of each row's label, -1 where it has none.
+        Position in `classes` of each row's label, UNLABELLED where it has none.
     """
 
     classes: npt.NDArray
@@ -34,7 +34,7 @@ class Labels(NamedTuple):
 
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
-        """Which rows have a label."""
+        """Mask of the rows that have a label."""
         return self.codes >= 0
 
     @property
@@ -43,7 +43,7 @@ class Labels(NamedTuple):
         return self.classes[self.codes[self.labelled]]
 
     def take(self, rows: Rows) -> Labels:
-        """Return the labels of some rows, with the classes that these have."""
+        """Return the labels of some rows, with the classes that occur there."""
         codes = self.codes[rows]
         present, numbers = np.unique(codes[codes >= 0], return_inverse=True)
         codes[codes >= 0] = numbers
@@ -59,7 +59,10 @@ class Labels(NamedTuple):
 
 
 def comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
-    """Numbers stay numbers (1 is 1.0); beside other labels all become str."""
+    """Return classes of several sources so that equal labels compare equal.
+
+    Numbers stay numbers (1 is 1.0); beside other labels all become str.
+    """
     if all(c.dtype.kind in "iufb" for c in classes):
         return classes
     return tuple(c.astype(str) for c in classes)
@@ -89,7 +92,7 @@ def one_dimensional(labels: Any, dataset: str) -> npt.NDArray:
 
 
 def missing_labels(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
-    """Say which labels mark an unlabelled row: -1 among integers, None or NaN."""
+    """Return the mask of unlabelled rows: -1 among integers, None or NaN."""
     if labels.dtype.kind in "iu":
         return labels == -1
     missing = is_missing(labels)
@@ -106,7 +109,7 @@ def encode_labels(labels: Any, dataset: str) -> Labels:
     Raises
     ------
     ValueError
-        If labels are of several kinds, infinite or not those of classes.
+        If labels are of several kinds, infinite or no class labels.
     """
     labels = one_dimensional(labels, dataset)
     labelled = ~missing_labels(labels)
@@ -120,7 +123,7 @@ def encode_labels(labels: Any, dataset: str) -> Labels:
 
 
 def _plain(known: npt.NDArray, dataset: str) -> npt.NDArray:
-    """Return an array of objects as one of their type."""
+    """Return an array of objects as an array of the objects' type."""
     if known.dtype.kind != "O" or not len(known):
         return known
     kinds = {_kind_of(label) for label in known}
@@ -148,7 +151,7 @@ def _kind_of(label: Any) -> str:
 
 
 def _check_kind(known: npt.NDArray, dataset: str) -> None:
-    """Raise ValueError for an array that holds no labels of classes."""
+    """Raise ValueError for an array of values that are no class labels."""
     is_float = known.dtype.kind == "f"
     if is_float and (np.abs(known.astype(np.float64)) > LARGEST_WHOLE_FLOAT).any():
         raise ValueError(

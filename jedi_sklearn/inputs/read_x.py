@@ -24,7 +24,7 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
         A DataFrame whose index has a level ``dataset`` holds several datasets; any
         other DataFrame and any array is one.
     name : str, default="dataset"
-        Name of the dataset where X does not say it.
+        Name of the dataset where X has none.
     """
     if isinstance(X, MultiDataset):
         return X
@@ -46,14 +46,14 @@ def as_students_rows(X: Any, students: Sequence[str]) -> MultiDataset:
     Raises
     ------
     ValueError
-        If X does not say which of several students its rows are for.
+        If there are several students and X does not name the datasets of its rows.
     """
     _check_says_whose(X, students, "there are students for")
     return as_multidataset(X, students[0])
 
 
 def _check_says_whose(X: Any, names: Sequence[str], what: str) -> None:
-    """Raise ValueError where X does not say of which of several datasets it is."""
+    """Raise ValueError where X could be of any of several datasets."""
     if len(names) > 1 and not is_mapping(X) and not has_dataset_level(X):
         raise ValueError(
             f"X does not say whose rows these are; {what} {list(names)}. Give a "
@@ -62,7 +62,7 @@ def _check_says_whose(X: Any, names: Sequence[str], what: str) -> None:
 
 
 def check_further(X: Any, datasets: MultiDataset, known: Sequence[str]) -> None:
-    """Raise ValueError where further rows are not of datasets that are known."""
+    """Raise ValueError where further rows are of a dataset that fit did not have."""
     _check_says_whose(X, known, "the datasets of fit are")
     for name in datasets:
         if name not in known:
@@ -73,5 +73,5 @@ def check_further(X: Any, datasets: MultiDataset, known: Sequence[str]) -> None:
 
 
 def is_row_wise(X: Any) -> bool:
-    """Say whether results for X come as one array over all its rows."""
+    """Say whether the rows of X have one order, and results for it are one array."""
     return isinstance(X, MultiDataset) or not is_mapping(X)

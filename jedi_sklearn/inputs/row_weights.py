@@ -1,4 +1,4 @@
-"""How much each row counts in the loss."""
+"""Weights of rows and of classes in the loss."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class RowWeights(NamedTuple):
     Attributes
     ----------
     rows : ndarray of shape (n_rows,)
-        In all terms of the loss.
+        Factor in all terms of the loss.
     labels : ndarray of shape (n_rows,)
-        In the terms that see a row's label, on top of the other; for rows without
-        a label it is not used.
+        Further factor in the terms that see a row's label; without meaning for rows
+        that have none.
     """
 
     rows: Vector
@@ -42,7 +42,7 @@ class RowWeights(NamedTuple):
 
 
 def _is_of_dataset(value: Any) -> bool:
-    """Say whether a value of class_weight is one for all labels of a dataset."""
+    """Say whether a value of class_weight holds for a whole dataset, not a label."""
     if isinstance(value, str):
         return value == "balanced"
     return value is None or isinstance(value, Mapping)
@@ -96,14 +96,14 @@ def class_weights_of_rows(
     classes: npt.NDArray[Any],
     codes: npt.NDArray[np.int64],
 ) -> Vector:
-    """Return for each row the weight of its class, 1 where it has no label.
+    """Return the weight of each row's class, 1 where the row has no label.
 
     Parameters
     ----------
     class_weight : None, "balanced" or mapping of label to weight
         A class that a mapping leaves out weighs 1.
     dataset : str
-        For messages.
+        Name for messages.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
         Position in `classes` of each row's label, negative where it has none.
@@ -114,7 +114,7 @@ def class_weights_of_rows(
         If there is a weight for an unknown label, or one that is no number of 0 or
         more.
     """
-    of_class = np.ones(len(classes) + 1)  # the last one, -1, is that of no label
+    of_class = np.ones(len(classes) + 1)  # the last, at -1, is that of no label
     if isinstance(class_weight, str):
         counts = np.bincount(codes[codes >= 0], minlength=len(classes))
         of_class[:-1] = counts.sum() / (len(classes) * np.maximum(counts, 1))
@@ -138,7 +138,7 @@ def class_weights_of_rows(
 def class_weight_of(
     class_weight: Any, datasets: list[str]
 ) -> dict[str, str | Mapping[Any, float] | None]:
-    """Return what `class_weight` says of each dataset.
+    """Return the class weights of each dataset.
 
     Raises
     ------
