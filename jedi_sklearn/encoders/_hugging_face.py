@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..utils.accepted import unsuitable
 from ._samples import by_position
 from ._torch_encoder import TorchEncoder
 
@@ -296,10 +297,8 @@ def load_model(
     import transformers
 
     if kwargs.get("trust_remote_code"):
-        raise ValueError(
-            "Invalid parameter value: trust_remote_code=True. Code that comes with a "
-            "model is never run; valid values are False."
-        )
+        why = "Code that comes with a model is never run; valid values are False."
+        raise unsuitable("trust_remote_code", True, why)
     safe = {"trust_remote_code": False, "use_safetensors": True}
     # Weights that are not in the files are drawn from the global random state.
     with torch.random.fork_rng(devices=[]):

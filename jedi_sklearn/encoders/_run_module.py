@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from ..utils.accepted import invalid
+
 if TYPE_CHECKING:
     import torch
 
@@ -28,10 +30,8 @@ def find_layer(module: torch.nn.Module, layer: str) -> torch.nn.Module:
     ordered = [*close, *(name for name in names if name not in close)]
     listed = ", ".join(map(repr, ordered[:30]))
     more = f" and {len(names) - 30} more" if len(names) > 30 else ""
-    raise ValueError(
-        f"Invalid parameter value: layer={layer!r}. Valid values are None, '' and the "
-        f"names of the module's submodules: {listed}{more}."
-    )
+    accepted = f"None, '' and the names of the module's submodules: {listed}{more}"
+    raise invalid("layer", layer, accepted)
 
 
 def run_module(

@@ -15,7 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
 from ..exceptions import BatchSizeWarning
-from ..utils.accepted import Accepted, integer, one_of
+from ..utils.accepted import Accepted, check_accepted, integer, one_of
 from ..utils.device import available_device
 from ._run_module import _moved, _take, _title, as_matrix, find_layer, run_module
 from ._sample_batches import load_batches
@@ -261,12 +261,7 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
             lambda v: isinstance(v, torch.nn.Module), "instances of torch.nn.Module"
         )
         for name, accepted in {"module": is_module, **_ACCEPTED}.items():
-            value = getattr(self, name)
-            if not accepted.holds(value):
-                raise ValueError(
-                    f"Invalid parameter value: {name}={value!r}. Valid values are "
-                    f"{accepted.text}."
-                )
+            check_accepted(name, getattr(self, name), accepted)
         find_layer(self.module, self.layer or "")
 
     def _module_on(self, device: torch.device) -> torch.nn.Module:

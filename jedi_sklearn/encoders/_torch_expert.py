@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from ..utils.accepted import unsuitable
 from ._run_module import find_layer
 from ._torch_encoder import TorchEncoder
 
@@ -158,10 +159,9 @@ def head_of(
     import torch
 
     if not isinstance(linear, torch.nn.Linear):
-        raise ValueError(
-            f"Invalid parameter value: layer={name!r}. It is {type(linear).__name__}; "
-            "valid values are names of a torch.nn.Linear."
-        )
+        kind = type(linear).__name__
+        why = f"It is {kind}; valid values are names of a torch.nn.Linear."
+        raise unsuitable("layer", name, why)
     weights = linear.weight.detach().cpu().double().numpy()
     bias = np.zeros(len(weights))
     if linear.bias is not None:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ..encoders import MLPEncoder
 from ..inputs.containers import take_rows
-from ..inputs.labels import Labels
+from ..inputs.labels import UNKNOWN, Labels
 from ..inputs.multidataset import MultiDataset
 from ..inputs.row_weights import RowWeights
 from ..utils.errors import named_errors
@@ -330,8 +330,8 @@ def _check_has_coef(name: str, head: Any) -> None:
 def check_labels_known(name: str, head: Any, labels: Labels) -> None:
     """Raise ValueError for a label that a head fitted before has never seen."""
     codes = labels.codes_in(head.classes_)
-    if (codes == -2).any():
-        unknown = labels.classes.tolist()[labels.codes[codes == -2][0]]
+    if (codes == UNKNOWN).any():
+        unknown = labels.classes.tolist()[labels.codes[codes == UNKNOWN][0]]
         raise ValueError(
             f"Dataset {name!r} has the label {unknown!r}, which its expert does not "
             f"know; that knows {head.classes_.tolist()}. Give the encoder alone to "

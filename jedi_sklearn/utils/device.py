@@ -6,6 +6,8 @@ import os
 from functools import cache, partial
 from typing import Any
 
+from .accepted import invalid
+
 
 def available_device(device: Any) -> str:
     """Return the device that "auto" stands for, any other as it is.
@@ -24,10 +26,10 @@ def available_device(device: Any) -> str:
         torch.empty(0, device=torch.device(device))
         torch.Generator(device)
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Invalid parameter value: device={device!r}. Valid values are 'auto' and "
-            f"the devices of this machine's torch, such as 'cpu' ({error})."
-        ) from error
+        accepted = (
+            f"'auto' and the devices of this machine's torch, such as 'cpu' ({error})"
+        )
+        raise invalid("device", device, accepted) from error
     return device
 
 

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
+from ...utils.accepted import invalid
 from .._torch_encoder import TorchEncoder
 from .._torch_expert import head_of
 from .networks._checkpoints import (
@@ -350,11 +351,11 @@ def _protocol_of(
 ) -> ViewProtocol:
     """Return the protocol, or raise ValueError for what is no network or protocol."""
     if not (network in _NETWORKS if isinstance(network, str) else _is_video(network)):
-        raise ValueError(
-            f"Invalid parameter value: network={network!r}. Valid values are "
+        accepted = (
             f"{', '.join(map(repr, _NETWORKS))} and instances of torch.nn.Module with "
-            "features(clips) and a head, which is a torch.nn.Linear."
+            "features(clips) and a head, which is a torch.nn.Linear"
         )
+        raise invalid("network", network, accepted)
     if protocol is not None:
         check_protocol(protocol)
         return protocol

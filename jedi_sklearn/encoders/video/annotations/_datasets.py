@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ....utils.accepted import unsuitable
 from ._text_files import (
     PathLike,
     Searched,
@@ -77,10 +78,8 @@ def read_activitynet(
     database = _database(annotations)
     subsets = sorted({str(video.get("subset")) for video in database.values()})
     if subset not in subsets:
-        raise ValueError(
-            f"Invalid parameter value: subset={subset!r}. {annotations} has "
-            f"{', '.join(subsets) or 'no videos'}."
-        )
+        why = f"{annotations} has {', '.join(subsets) or 'no videos'}."
+        raise unsuitable("subset", subset, why)
     searched = [
         Searched(
             [f"v_{name}{suffix}" for suffix in (".mp4", ".mkv", ".webm")],
@@ -210,10 +209,8 @@ def read_hmdb51(
     splits = sorted({match["split"] for match in files})
     chosen = [match for match in files if match["split"] == str(split)]
     if not chosen:
-        raise ValueError(
-            f"Invalid parameter value: split={split!r}. {splits_folder} has "
-            f"{', '.join(splits) or 'no files <class>_test_split<number>.txt'}."
-        )
+        there = ", ".join(splits) or "no files <class>_test_split<number>.txt"
+        raise unsuitable("split", split, f"{splits_folder} has {there}.")
     paths, labels = [], []
     for match in sorted(chosen, key=lambda match: match["label"]):
         file = Path(splits_folder, match.string)
@@ -276,10 +273,8 @@ def read_ucf101(
     files = matching_names(splits_folder, rf"{wanted}0*(?P<split>\d+)\.txt")
     named = {match["split"]: match.string for match in files}
     if str(split) not in named:
-        raise ValueError(
-            f"Invalid parameter value: split={split!r}. {splits_folder} has "
-            f"{', '.join(sorted(named)) or f'no files {wanted}<number>.txt'}."
-        )
+        there = ", ".join(sorted(named)) or f"no files {wanted}<number>.txt"
+        raise unsuitable("split", split, f"{splits_folder} has {there}.")
     numbers = _class_numbers(Path(splits_folder, "classInd.txt"))
     file = Path(splits_folder, named[str(split)])
     pattern = r"(?P<label>[^/]+)/(?P<name>\S.*?)(?:\s+(?P<number>\d+))?"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ....utils.accepted import unsuitable
 from ._safe_unpickling import PlainArray, load_plain
 
 _AVERAGE = (
@@ -94,10 +95,8 @@ def read_mmaction_dump(
     """
     path = Path(path)
     if isinstance(videos, str | os.PathLike):
-        raise ValueError(
-            f"Invalid parameter value: videos={videos!r}. It has to be a sequence of "
-            "paths, or None."
-        )
+        why = "It has to be a sequence of paths, or None."
+        raise unsuitable("videos", videos, why)
     names = None if videos is None else [os.fspath(video) for video in videos]
     read = _folder_samples if path.is_dir() else _file_samples
     index, samples = read(path, names)

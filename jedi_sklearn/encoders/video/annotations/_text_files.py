@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ....exceptions import LeftOutWarning
+from ....utils.accepted import invalid
 
 PathLike = str | os.PathLike[str]
 
@@ -51,10 +52,7 @@ def found(
 def choice(name: str, value: str, choices: dict[str, str]) -> str:
     """Return what stands for a value, which has to be one of the choices."""
     if value not in choices:
-        raise ValueError(
-            f"Invalid parameter value: {name}={value!r}. Valid values are "
-            f"{', '.join(map(repr, choices))}."
-        )
+        raise invalid(name, value, ", ".join(map(repr, choices)))
     return choices[value]
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....utils.accepted import invalid
 from ._network import VideoNetwork
 
 # As many images go through a ResNet at once in evaluation.
@@ -160,10 +161,7 @@ class TSM(_FrameNetwork):
         dropout: float = 0.0,
     ) -> None:
         if shift_div < 2:
-            raise ValueError(
-                f"Invalid parameter value: shift_div={shift_div!r}. Valid values are "
-                "integers of 2 or more."
-            )
+            raise invalid("shift_div", shift_div, "integers of 2 or more")
         super().__init__(n_classes, depths, width, dropout, shift_div)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ....utils.accepted import integer
+from ....utils.accepted import check_accepted, integer, invalid
 
 Frames = npt.NDArray[np.int64]
 
@@ -99,10 +99,7 @@ def sample_clips(
         n_frames=n_frames, n_clips=n_clips, clip_length=clip_length, interval=interval
     )
     if rule not in _STARTS:
-        raise ValueError(
-            f"Invalid parameter value: rule={rule!r}. Valid values are "
-            f"{', '.join(map(repr, _STARTS))}."
-        )
+        raise invalid("rule", rule, ", ".join(map(repr, _STARTS)))
     starts = _STARTS[rule](n_frames, n_clips, clip_length, interval)
     return (starts[:, None] + np.arange(clip_length) * interval) % n_frames
 
@@ -134,8 +131,4 @@ _STARTS = {"0.x": _starts_of_0x, "1.x": _starts_of_1x}
 def _check(**numbers: int) -> None:
     """Raise ValueError for the first number that is none of 1 or more."""
     for name, value in numbers.items():
-        if not integer(1).holds(value):
-            raise ValueError(
-                f"Invalid parameter value: {name}={value!r}. Valid values are "
-                f"{integer(1).text}."
-            )
+        check_accepted(name, value, integer(1))

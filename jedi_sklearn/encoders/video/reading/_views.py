@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ....utils.accepted import Accepted, integer, number, one_of
+from ....utils.accepted import (
+    Accepted,
+    check_accepted,
+    integer,
+    invalid,
+    number,
+    one_of,
+    unsuitable,
+)
 from ..._samples import by_position
 from ._frames import centre_crop, resize, resize_short_side, three_crop
 from ._reader import VideoReader
@@ -112,32 +120,24 @@ class ViewProtocol(NamedTuple):
     def check(self) -> None:
         """Raise ValueError for the first attribute that is out of range."""
         for name, accepted in _ACCEPTED.items():
-            value = getattr(self, name)
-            if not accepted.holds(value):
-                raise ValueError(
-                    f"Invalid parameter value: protocol.{name}={value!r}. Valid values "
-                    f"are {accepted.text}."
-                )
+            check_accepted(f"protocol.{name}", getattr(self, name), accepted)
         if self.short_side is not None and self.short_side < self.crop_size:
-            raise ValueError(
-                f"Invalid parameter value: protocol.crop_size={self.crop_size}. Frames "
-                f"are resized to a shorter side of {self.short_side} pixels; valid "
-                "values are integers up to that."
+            why = (
+                f"Frames are resized to a shorter side of {self.short_side} pixels; "
+                "valid values are integers up to that."
             )
+            raise unsuitable("protocol.crop_size", int(self.crop_size), why)
         if self.interval is None and self.n_clips != 1:
-            raise ValueError(
-                f"Invalid parameter value: protocol.n_clips={self.n_clips}. With "
-                "interval=None one clip spans the whole video; valid values are 1."
+            why = (
+                "With interval=None one clip spans the whole video; valid values are 1."
             )
+            raise unsuitable("protocol.n_clips", int(self.n_clips), why)
 
 
 def check_protocol(protocol: Any) -> None:
     """Raise ValueError for what is no protocol, or one that is out of range."""
     if not isinstance(protocol, ViewProtocol):
-        raise ValueError(
-            f"Invalid parameter value: protocol={protocol!r}. Valid values are "
-            "instances of ViewProtocol."
-        )
+        raise invalid("protocol", protocol, "instances of ViewProtocol")
     protocol.check()
 
 
