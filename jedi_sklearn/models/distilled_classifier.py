@@ -17,9 +17,9 @@ from ..experts.embed import check_width, embed
 from ..experts.expert import take_sparse
 from ..utils.diagram import box, parallel, serial
 from .onnx_export import write_onnx
-from .student_file import Parts, read_student, write_student
+from .student_file import read_student, write_student
 from .versioned_state import VersionedState
-from .weights import Branch, Linear
+from .weights import Branch, Linear, Parts
 
 # Intermediate arrays take several times the memory of the rows they are computed from.
 ROWS_AT_ONCE = 4096
@@ -370,4 +370,5 @@ def load_student(
     >>> bool((loaded.predict_proba(X["a"]) == student.predict_proba(X["a"])).all())
     True
     """
-    return DistilledClassifier(*read_student(Path(path), encoder))
+    parts = read_student(Path(path), encoder)
+    return DistilledClassifier(parts.branches, parts.linear, parts.classes)
