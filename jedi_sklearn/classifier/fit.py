@@ -23,13 +23,8 @@ from ..embeddings._as_store import as_store
 from ..embeddings._embed_datasets import embed_datasets
 from ..experts.embed import Embedding, check_width
 from ..experts.expert import Expert, is_frozen
-from ..experts.fit import (
-    check_labels_known,
-    fit_encoders,
-    fit_heads,
-    read_experts,
-    seed_experts,
-)
+from ..experts.fit import fit_encoders, read_experts, seed_experts
+from ..experts.heads import check_labels_known, fit_heads
 from ..inputs.training_data import TrainingData, hold_out
 from ..models.weights import linear_weights
 from ..training.callbacks.resume import Saving
