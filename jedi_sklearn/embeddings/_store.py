@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from ..exceptions import EmbeddedAnewWarning
-from ..experts.expert import NamedEncoder, named_experts, split_expert
+from ..exceptions import EmbeddedAnewWarning, NotStoredWarning
+from ..experts.expert import NamedEncoder, is_frozen, named_experts, split_expert
 from ..inputs.containers import take_rows
 from ..inputs.multidataset import Part, Table
 from ..inputs.read_x import as_multidataset
@@ -39,7 +39,12 @@ from ._collections import (
 )
 from ._dtypes import STORED_AS
 from ._extraction import Settings, plan, run
-from ._fingerprints import sample_ids, sample_names
+from ._fingerprints import (
+    UnidentifiedError,
+    fingerprint_if_any,
+    sample_ids,
+    sample_names,
+)
 from ._maintenance import check_shard, problem_with, tidy
 from ._manifests import DamagedError, read_json, write_json
 from ._producers import (
@@ -246,43 +251,60 @@ class EmbeddingStore:
 
     def embed(
         self,
-        encoders: Sequence[NamedEncoder],
+        experts: Sequence[NamedEncoder],
         parts: Sequence[Part],
         n_jobs: int | None = None,
         verbose: int = 0,
-    ) -> list[list[StoredRows]]:
+    ) -> dict[str, list[StoredRows]]:
         """Return rows of datasets as experts embed them, made where they are not here.
 
         What `extract` does for users, this does for a classifier.
 
         Parameters
         ----------
-        encoders : sequence of Expert or Branch
+        experts : sequence of Expert or Branch
             With fitted encoders.
         parts : sequence of (Table, ndarray of int)
             Datasets, and rows of them.
         n_jobs, verbose : int
             See `extract`.
-            See `extract`.
 
         Returns
         -------
-        rows : list of list of StoredRows
-            For each part one an encoder.
+        rows : dict of str to list of StoredRows
+            For each frozen expert one a part; without experts that cannot be told
+            apart from others.
 
-        Raises
-        ------
-        UnidentifiedError
-            If an encoder or a sample cannot be told apart from others.
+        Warns
+        -----
+        NotStoredWarning
+            If an expert or a sample cannot be told apart from others.
         """
-        makers = [maker_of_features(encoding) for encoding in encoders]
-        ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
-        models = [encoding.encoder for encoding in encoders]
-        indices = self._fill(makers, models, parts, ids, n_jobs, verbose)
-        return [
-            [index.rows(own[rows]) for index in indices]
-            for (_, rows), own in zip(parts, ids, strict=True)
-        ]
+        frozen = [expert for expert in experts if is_frozen(expert.encoder)]
+        while frozen:
+            try:
+                makers = [maker_of_features(expert) for expert in frozen]
+                ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
+            except UnidentifiedError as error:
+                warnings.warn(
+                    f"Embeddings are not kept in {self}: {error}.",
+                    NotStoredWarning,
+                    stacklevel=5,
+                )
+                known = [e for e in frozen if fingerprint_if_any(e.encoder) is not None]
+                # If all experts are known, it is the samples that are not.
+                frozen = known if len(known) < len(frozen) else []
+                continue
+            models = [expert.encoder for expert in frozen]
+            indices = self._fill(makers, models, parts, ids, n_jobs, verbose)
+            return {
+                expert.name: [
+                    index.rows(own[rows])
+                    for (_, rows), own in zip(parts, ids, strict=True)
+                ]
+                for expert, index in zip(frozen, indices, strict=True)
+            }
+        return {}
 
     def features(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
         """Return the embeddings of samples, read when they are needed.
@@ -313,7 +335,6 @@ class EmbeddingStore:
         Parameters
         ----------
         expert, samples : object
-            See `features`.
             See `features`.
 
         Returns

@@ -38,8 +38,8 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
             X = _as_table(X)
         datasets = MultiDataset({name: X})
     for table in datasets._tables:
-        # They end with the call: nobody could ask for the embeddings again.
-        table.embeddings = None
+        # Nobody else has these tables: what is found of their rows ends with them.
+        table.outlives_call = False
     return datasets
 
 
