@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle  # nosec B403 - the user named the directory, see SECURITY.md
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..utils.files import alone, explained, left_by_killed, write_whole
+from ..utils.files import exclusive_lock, explained, left_by_killed, write_whole
+from ..utils.manifests import check_format, dump_manifest, load_manifest
 
 # Directories of a higher number were written by a newer version of this package.
 FORMAT = 1
@@ -143,12 +143,12 @@ def keep_fit(
     with explained(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = directory / "fit.lock"
-    with alone(lock, wait=False) as is_free:
+    with exclusive_lock(lock, wait=False) as is_free:
         if is_free:
             yield _opened(directory, digests)
             return
     _logger.warning("Waiting for another process that fits the same in %s.", directory)
-    with alone(lock):
+    with exclusive_lock(lock):
         yield _opened(directory, digests)
 
 
@@ -171,15 +171,13 @@ def _opened(directory: Path, digests: FitDigests) -> KeptFit:
             f"but no {MANIFEST}; name another directory."
         )
     if not path.exists():
-        manifest = {"format": FORMAT, "traits": digests}
-        write_whole(path, [json.dumps(manifest, indent=1).encode()])
+        write_whole(path, [dump_manifest({"traits": digests}, FORMAT, indent=1)])
     return kept
 
 
 def _read_manifest(path: Path) -> dict[str, FitDigest]:
     try:
-        content = json.loads(path.read_bytes())
-        number = int(content["format"])
+        content, number = load_manifest(path.read_bytes())
         digests = {
             str(name): FitDigest(*map(str, t)) for name, t in content["traits"].items()
         }
@@ -188,12 +186,7 @@ def _read_manifest(path: Path) -> dict[str, FitDigest]:
             f"{path} is no description of a fit ({error}). Remove the directory to fit "
             "anew, or name another as checkpoint."
         ) from error
-    if number > FORMAT:
-        raise ValueError(
-            f"{path} has format {number}; this version of jedi_sklearn reads formats "
-            f"up to {FORMAT}. Install a newer one, or name another directory as "
-            "checkpoint."
-        )
+    check_format(path, number, FORMAT, "name another directory as checkpoint")
     return digests
 
 

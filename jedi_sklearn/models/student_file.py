@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from .._version import __version__
 from ..experts.expert import unwrapped
 from ..utils.files import write_whole
+from ..utils.manifests import dump_manifest, load_manifest
 from .export_extra import needed
 from .stored_encoders import encoder_from_bytes, encoder_to_bytes
 from .weights import Adjustment, Branch, Linear, Parts
@@ -93,7 +93,6 @@ def write_student(path: Path, parts: Parts) -> list[str]:
         from safetensors import numpy as safetensors
     content = safetensors.save(tensors)
     card = {
-        "format": FORMAT,
         "jedi_sklearn": __version__,
         "sha256": sha256(content).hexdigest(),
         "classes": classes,
@@ -103,7 +102,7 @@ def write_student(path: Path, parts: Parts) -> list[str]:
         _read_card(card_path)  # or it is no card, and of somebody else
     write_whole(path, [content])
     # The card comes last: if this is interrupted, the old card has another checksum.
-    write_whole(card_path, [json.dumps(card, indent=2).encode()])
+    write_whole(card_path, [dump_manifest(card, FORMAT, indent=2)])
     return [expert.name for expert in experts if not expert.stored]
 
 
@@ -235,8 +234,8 @@ def _read_card(path: Path) -> _Card:
             "both files belong together."
         )
     with _named(f"{str(path)!r} is damaged, or no card of a student"):
-        card = json.loads(path.read_bytes())
-        number, version = int(card["format"]), str(card["jedi_sklearn"])
+        card, number = load_manifest(path.read_bytes())
+        version = str(card["jedi_sklearn"])
     if number > FORMAT:
         raise ValueError(
             f"{str(path)!r} was written by jedi_sklearn {version}, which is newer than "

@@ -546,10 +546,10 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_name__of_an_expert_and_a_dataset__stays_a_name(tmp_path, name):
-    from jedi_sklearn.embeddings._collections import Maker, dataset_directory
+    from jedi_sklearn.embeddings._collections import Producer, dataset_directory
 
     root = tmp_path / "store"
-    collection = Maker(name, "features", "0" * 32).directory(root)
+    collection = Producer(name, "features", "0" * 32).directory(root)
     directory = dataset_directory(collection, name)
     assert collection.parent == root
     assert directory.parent == collection
