@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..utils.accepted import Accepted, integer, number, one_of, or_callable
+from ..utils.accepted import (
+    Accepted,
+    check_accepted,
+    integer,
+    number,
+    one_of,
+    or_callable,
+    unsuitable,
+)
 
 
 def _are_names(value: Any) -> bool:
@@ -119,12 +127,7 @@ WITHOUT_INFLUENCE = {
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise ValueError for the first parameter that is out of range."""
     for name, accepted in ACCEPTED.items():
-        value = parameters[name]
-        if not accepted.holds(value):
-            raise ValueError(
-                f"Invalid parameter value: {name}={value!r}. Valid values are "
-                f"{accepted.text}."
-            )
+        check_accepted(name, parameters[name], accepted)
 
 
 def check_sources(distill_from: Any, datasets: list[str]) -> None:
@@ -132,10 +135,8 @@ def check_sources(distill_from: Any, datasets: list[str]) -> None:
     if isinstance(distill_from, list | tuple):
         for name in distill_from:
             if name not in datasets:
-                raise ValueError(
-                    f"Invalid parameter value: distill_from={distill_from!r}. There is "
-                    f"no dataset {name!r} in X; it has {datasets}."
-                )
+                why = f"There is no dataset {name!r} in X; it has {datasets}."
+                raise unsuitable("distill_from", distill_from, why)
 
 
 def draw_seeds(random_state: Any) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from ..experts.expert import NamedEncoder, is_frozen, named_experts, split_exper
 from ..inputs.containers import take_rows
 from ..inputs.multidataset import Part, Table
 from ..inputs.read_x import as_multidataset
+from ..utils.accepted import invalid, unsuitable
 from ..utils.errors import named_errors
 from ..utils.files import exclusive_lock
 from ._changes import warn_of_changed_experts, warn_of_changed_samples
@@ -163,10 +164,8 @@ class EmbeddingStore:
         for name, value in found.items():
             asked = getattr(self._settings, name)
             if asked != value:
-                raise ValueError(
-                    f"Invalid parameter value: {name}={asked!r}. The store in "
-                    f"{self.path} has {name}={value!r}, for all that is in it."
-                )
+                why = f"The store in {self.path} has {name}={value!r}, for all that is in it."
+                raise unsuitable(name, asked, why)
 
     @property
     def dtype(self) -> str:
@@ -565,7 +564,4 @@ def _check_settings(settings: Settings) -> None:
         ("on_error", settings.on_error in ("raise", "skip"), "'raise', 'skip'"),
     ):
         if not is_valid:
-            raise ValueError(
-                f"Invalid parameter value: {name}={getattr(settings, name)!r}. Valid "
-                f"values are {accepted}."
-            )
+            raise invalid(name, getattr(settings, name), accepted)
