@@ -164,7 +164,8 @@ class EmbeddingStore:
         for name, value in found.items():
             asked = getattr(self._settings, name)
             if asked != value:
-                why = f"The store in {self.path} has {name}={value!r}, for all that is in it."
+                there = f"{name}={value!r}, for all that is in it"
+                why = f"The store in {self.path} has {there}."
                 raise unsuitable(name, asked, why)
 
     @property
