@@ -17,7 +17,7 @@ import pytest
 
 from jedi_sklearn.exceptions import JEDIWarning
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 
 ROW = re.compile(r"^\| `(?P<code>.+?)` \| (?P<ticks>`+) ?(?P<error>.+?) ?(?P=ticks) \|")
