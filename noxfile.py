@@ -27,21 +27,25 @@ TOOLS.append("pyyaml")  # of model cards
 GENERATOR = "ignore:Passing a non-Collection iterable to parametrize"
 
 # These run in make test alone, with the versions of constraints.txt.
-OF_THE_REPOSITORY = (
-    "architecture audit benchmarks docstrings errors_document evidence examples pages "
-    "readme release typing"
-)
-OF_OTHER_EXTRAS = "pretrained security video_*"
-OF_ARITHMETIC = (
-    "ablations batches dropout layers losses networks plain_reference precision replay "
-    "scaling stored_training weights"
-)
-OF_PROCESSES = "load processes store_crashes"
-LEFT_OUT = ["jedi_sklearn/encoders/video", "tests/clients", "tests/fuzz"] + [
-    f"tests/test_{name}.py"
-    for names in (OF_THE_REPOSITORY, OF_OTHER_EXTRAS, OF_ARITHMETIC, OF_PROCESSES)
-    for name in names.split()
+OF_THE_REPOSITORY = ["tests/benchmarks", "tests/project"]
+OF_OTHER_EXTRAS = [
+    *("jedi_sklearn/encoders/video", "tests/encoders/video", "tests/clients"),
+    "tests/encoders/test_hugging_face.py",
 ]
+OF_ARITHMETIC = [
+    *("tests/classifier/test_ablations.py", "tests/inputs/test_row_weights.py"),
+    *("tests/training/test_batches.py", "tests/training/test_cuda_graph.py"),
+    *("tests/training/test_dropout.py", "tests/training/test_features.py"),
+    *("tests/training/test_joint_network.py", "tests/training/test_layers.py"),
+    *("tests/training/test_losses.py", "tests/training/test_plain_reference.py"),
+    *("tests/training/test_precision.py", "tests/training/test_scaling.py"),
+    "tests/fuzz",
+]
+OF_PROCESSES = [
+    *("tests/classifier/test_load.py", "tests/embeddings/test_store_crashes.py"),
+    "tests/training/test_distributed.py",
+]
+LEFT_OUT = [*OF_THE_REPOSITORY, *OF_OTHER_EXTRAS, *OF_ARITHMETIC, *OF_PROCESSES]
 
 nox.options.envdir = "build/nox"
 nox.options.error_on_missing_interpreters = True

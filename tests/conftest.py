@@ -1,19 +1,27 @@
-"""Fixtures of several files."""
+"""Fixtures of several folders."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import make_blobs
 from small_fits import Data
 
-from jedi_sklearn import MultiDataset, MultiTarget, stack_datasets
+# The session of nox for other people's tools is without Hypothesis.
+with suppress(ImportError):
+    from hypothesis import HealthCheck, settings
+
+    # A busy machine is slow, which is no failure.
+    settings.register_profile(
+        "no limits", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("no limits")
 
 
 def _global_states() -> list[Any]:
@@ -40,48 +48,3 @@ def data() -> Data:
     labels_of_a = np.array(["x", "y", "z"])[codes[:45]].astype(object)
     labels_of_a[40:] = None
     return X_dict, {"a": labels_of_a, "b": (codes[45:75] > 0).astype(int)}
-
-
-@pytest.fixture(scope="module")
-def quiet_transformers() -> Iterator[None]:
-    """What transformers prints while it loads a model is not printed."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    yield
-    logging.enable_progress_bar()
-    logging.set_verbosity(before)
-
-
-# --------------------------------------------------------------------------------------
-# Of tests/clients: small data in the forms that other people's tools take.
-# --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def dicts() -> Data:
-    from client_fits import make_dicts
-
-    return make_dicts()
-
-
-@pytest.fixture(scope="session")
-def pair(dicts: Data) -> tuple[MultiDataset, MultiTarget]:
-    return stack_datasets(*dicts)
-
-
-@pytest.fixture(scope="session")
-def table(dicts: Data) -> tuple[np.ndarray, np.ndarray]:
-    """One dataset as a plain array."""
-    return dicts[0]["digits"], dicts[1]["digits"]
-
-
-@pytest.fixture(scope="session")
-def frame(pair: tuple[MultiDataset, MultiTarget]) -> tuple[pd.DataFrame, pd.Series]:
-    """The pair as a DataFrame whose index has a level ``dataset``, and a Series."""
-    X, y = pair
-    index = pd.Index(X.groups, name="dataset")
-    rows = np.vstack(list(X.values()))
-    return pd.DataFrame(rows, index, list("uvwx")), pd.Series(np.asarray(y), index)

@@ -1,7 +1,8 @@
 r"""Make the models that later versions must be able to load.
 
 Every version of the package, and every change of what its models are made of, leaves a
-directory below tests/data/models, which tests/test_old_models.py loads for good:
+directory below tests/data/models, which
+tests/models/test_persistence.py loads for good:
 
     python tools/make_model_fixture.py
     python tools/make_model_fixture.py --name 0.1.0.dev0-before-x

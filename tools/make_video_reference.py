@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "encoders" / "video"))
 # These import operators that mmcv-lite is without; no recognizer needs them.
 for name in ("localizers", "roi_heads", "multimodal", "task_modules"):
     stub = ModuleType(f"mmaction.models.{name}")

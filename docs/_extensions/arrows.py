@@ -1,4 +1,4 @@
-"""The directive ``arrows``: the table of tests/test_architecture.py as a picture.
+"""The directive ``arrows``: the table of test_architecture.py as a picture.
 
 Every room stands above all that it imports. An arrow is left out where others lead to
 the same room.
@@ -34,18 +34,23 @@ class Arrows(SphinxDirective):
 
 
 def read_rooms(source: str) -> Rooms:
-    """Return which room imports which, by the table ALLOWED, modules being rooms."""
+    """Return which room of the top level imports which, by the table ROOMS.
+
+    Rooms without any arrow are left out.
+    """
     (table,) = (
         node.value
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ALLOWED"
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "ROOMS"
     )
     assert table is not None
     rooms: Rooms = {}
-    for module, allowed in ast.literal_eval(table).items():
-        room = module.partition(".")[0]
+    for inner_room, allowed in ast.literal_eval(table).items():
+        room = inner_room.partition(".")[0]
         rooms.setdefault(room, set()).update(a.partition(".")[0] for a in allowed)
-    return {room: below - {room} for room, below in rooms.items()}
+    rooms = {room: below - {room} for room, below in rooms.items()}
+    imported = set().union(*rooms.values())
+    return {room: below for room, below in rooms.items() if below or room in imported}
 
 
 def reduced(rooms: Rooms) -> Rooms:

@@ -63,7 +63,7 @@ def test_formulas_are_shown():
 
 def test_the_picture_of_the_arrows_has_the_rooms():
     text = (SITE / "extending.html").read_text(encoding="utf-8")
-    assert {"_classifier", "training", "embeddings"} <= set(
+    assert {"classifier", "training", "embeddings"} <= set(
         re.findall(r"<text[^>]*>(\w+)</text>", text)
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hang_guards import ended, wait_until
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -73,17 +74,20 @@ def put_call(queue: Any, function: Any, argument: Any) -> None:
     queue.put(function(argument))
 
 
-def answer_of(method: str, target: Any, *args: Any, seconds: float = 60) -> Any:
+def answer_of(method: str, target: Any, *args: Any) -> Any:
     """Return what a child process puts; an error if it hangs."""
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     child = context.Process(target=target, args=(queue, *args))  # type: ignore[attr-defined]
     child.start()
-    try:
-        return queue.get(timeout=seconds)
-    finally:
-        child.kill()
-        child.join()
+    with ended(child):
+        return next_answer(queue, child)
+
+
+def next_answer(queue: Any, *children: Any) -> Any:
+    """Return what the first of the children puts; an error if all end without."""
+    wait_until(lambda: not queue.empty() or not any(c.is_alive() for c in children))
+    return queue.get(block=False)
 
 
 class Noting(TransformerMixin, BaseEstimator):

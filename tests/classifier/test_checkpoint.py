@@ -18,6 +18,7 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
+from hang_guards import finished, wait_until
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
@@ -671,17 +672,26 @@ def test_a_search_that_was_stopped_does_the_rest(tmp_path, monkeypatch):
 
 
 def test_the_same_fit_twice_at_once_is_done_once(classifier, monkeypatch, caplog):
+    def is_waiting():
+        said = [record.getMessage() for record in caplog.records]
+        return any("Waiting for another" in message for message in said)
+
+    def train(*args, **kwargs):
+        wait_until(lambda: is_waiting() or len(begun) > 1)
+        return usual(*args, **kwargs)
+
+    usual = fit.train
+    monkeypatch.setattr(fit, "train", train)
     begun = count_trainings(monkeypatch)
     twice = [clone(classifier), clone(classifier)]
-    threads = [threading.Thread(target=c.fit, args=(X, Y)) for c in twice]
+    threads = [threading.Thread(target=c.fit, args=(X, Y), daemon=True) for c in twice]
     with caplog.at_level(logging.INFO, "jedi_sklearn"):
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        finished(*threads)
     assert len(begun) == 1
     assert bits_of(twice[0]) == bits_of(twice[1])
-    assert [r for r in caplog.records if "Waiting for another" in r.getMessage()]
+    assert is_waiting()
 
 
 def test_fits_of_warm_starts_have_a_directory_each(tmp_path, monkeypatch):

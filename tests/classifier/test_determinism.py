@@ -1,6 +1,6 @@
 """The same seed gives the same bits, whatever else is different.
 
-What tests/test_training.py has of one classifier is here with experts that draw random
+What test_training.py has of one classifier is here with experts that draw random
 numbers in all their ways, and in other processes.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from determinism_worker import NAMES, classifier, data, digest, fitted_digest
+from hang_guards import SECONDS
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -109,7 +110,7 @@ def test_global_seeds__of_any_value__change_nothing(expected, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["0", "1", "random"])
 def test_new_process__with_any_seed_of_hashes__gives_the_same(expected, hash_seed):
-    tests = Path(worker.__file__).parent
+    tests = Path(__file__).resolve().parents[1]
     places = [str(tests.parent), str(tests)]
     done = subprocess.run(
         [
@@ -121,6 +122,7 @@ def test_new_process__with_any_seed_of_hashes__gives_the_same(expected, hash_see
         ],
         env=os.environ
         | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(places)},
+        timeout=SECONDS,
         capture_output=True,
         text=True,
     )

@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import (
 from jedi_sklearn import JEDIClassifier
 
 # The other losses that are minimised in shuffled batches, such as SGDClassifier's, fail
-# these in scikit-learn, too. What holds instead is in test_weights.py: exactly for
+# these in scikit-learn, too. What holds instead is in test_row_weights.py: exactly for
 # weight 0, and for repeated rows where a batch holds all of them.
 NOT_TO_THE_DIGIT = dict.fromkeys(
     [

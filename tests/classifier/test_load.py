@@ -15,6 +15,7 @@ import load_worker as worker
 import numpy as np
 import pytest
 import torch
+from hang_guards import SECONDS, ended
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
@@ -182,9 +183,10 @@ def test_searches__in_two_processes__share_a_store(tmp_path):
     ]
     for process in both:
         process.start()
-    found = [queue.get(timeout=120) for _ in both]
-    for process in both:
-        process.join()
+    with ended(*both):
+        found = [worker.next_answer(queue, *both) for _ in both]
+        for process in both:
+            process.join(SECONDS)
     assert found[0] == found[1]
     noted = (tmp_path / "log").read_text().split("\n")[:-1]
     assert len(noted) == len(set(noted)) == N_ROWS

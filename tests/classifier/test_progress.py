@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hang_guards import finished
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
@@ -57,8 +58,7 @@ def test_bar__nothing_to_show__waits_for_no_other():
     fit = threading.Thread(target=model().fit, args=(X, Y), daemon=True)
     with tqdm.get_lock():
         fit.start()
-        fit.join(10)
-        assert not fit.is_alive()
+        finished(fit)
 
 
 def test_fit__standard_error_absent_or_closed__no_matter(monkeypatch, tmp_path):

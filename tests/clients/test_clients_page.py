@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_blocks import read_blocks, run_block
 from sklearn.model_selection import cross_val_score
-from test_readme import read_blocks, run_block
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/user_guide/clients.md"
 BLOCKS = read_blocks(PAGE.read_text(encoding="utf-8"))

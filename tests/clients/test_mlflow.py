@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from client_fits import classifier
+from markdown_blocks import run_block
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from test_clients_page import BLOCKS
-from test_readme import run_block
 
 from jedi_sklearn.model_selection import MultiDatasetKFold
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from hang_guards import SECONDS, ended, wait_until
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
@@ -50,6 +51,7 @@ def notes(log: Path) -> Counter[str]:
 
 
 _n_shards_made = 0
+_go_on: Path | None = None
 
 
 def n_shards_made() -> int:
@@ -57,10 +59,10 @@ def n_shards_made() -> int:
     return _n_shards_made
 
 
-def forget_shards() -> None:
-    """Begin to count again."""
-    global _n_shards_made
-    _n_shards_made = 0
+def stop_after_one_shard(go_on: Path) -> None:
+    """Let encoders wait before their second run until a file is there."""
+    global _n_shards_made, _go_on
+    _n_shards_made, _go_on = 0, go_on
 
 
 class Noting(TransformerMixin, BaseEstimator):
@@ -92,6 +94,8 @@ class Noting(TransformerMixin, BaseEstimator):
         global _n_shards_made
         X = np.asarray(X)
         time.sleep(self.seconds)
+        if _go_on and _n_shards_made == 1:
+            wait_until(_go_on.exists)
         _n_shards_made += 1
         note(self.log, [f"{self.name} features {x:g}" for x in X[:, 0]])
         others = np.tanh(X[:, 1:] * (1 + len(self.name)))
@@ -229,12 +233,10 @@ def run(target: Callable[..., Any], args: tuple[Any, ...]) -> None:
 
 def finish(*processes: Any) -> list[int]:
     """Wait for processes; return how they ended."""
-    for process in processes:
-        process.join(60)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            raise AssertionError("a process hangs")
+    with ended(*processes):
+        for process in processes:
+            process.join(SECONDS)
+            assert not process.is_alive(), "a process hangs"
     return [process.exitcode for process in processes]
 
 
@@ -335,7 +337,7 @@ def hold_shard(path: Path, ready: Path) -> None:
 
     with exclusive_lock(path):
         ready.touch()
-        time.sleep(60)
+        time.sleep(SECONDS)
 
 
 def read_while(path: Path, log: Path, done: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from hang_guards import SECONDS
 from PIL import Image
 from safetensors import safe_open
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -166,7 +167,8 @@ def test_as_a_command__progress_bar_and_status(samples):
     command = ["extract", "store", "--samples", "clips.csv", "--expert"]
     done = subprocess.run(
         [sys.executable, "-m", "jedi_sklearn.embeddings", *command, f"a={EXPERT}"],
-        env={"PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parent}"},
+        env={"PYTHONPATH": ":".join(str(Path(__file__).parents[n]) for n in (2, 1, 0))},
+        timeout=SECONDS,
         capture_output=True,
         text=True,
         check=False,

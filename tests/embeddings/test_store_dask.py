@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 
 import numpy as np
 import pytest
 import store_worker as worker
+from hang_guards import SECONDS, finished, wait_until
 from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV
 from store_worker import contents, noted, notes
@@ -30,8 +30,11 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def client():
+    dask = pytest.importorskip("dask")
+    limits = ("distributed.comm.timeouts.connect", "distributed.comm.timeouts.tcp")
     # Port 0 is any that is free: others may run a cluster on this machine.
     with (
+        dask.config.set(dict.fromkeys(limits, SECONDS)),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
@@ -69,15 +72,18 @@ def test_dask__of_a_search__embeds_every_sample_once(tmp_path, client):
 def test_dask__with_a_worker_killed_midway__loses_and_doubles_nothing(tmp_path, client):
     worker.fill(tmp_path / "whole", tmp_path / "other_log")
     path, log = tmp_path / "store", tmp_path / "log"
-    client.run(worker.forget_shards)
-    filling = threading.Thread(target=worker.fill_on, args=("dask", path, log, 0.05))
+    go_on = tmp_path / "go_on"
+    client.run(worker.stop_after_one_shard, go_on)
+    filling = threading.Thread(
+        target=worker.fill_on, args=("dask", path, log), daemon=True
+    )
     filling.start()
-    while not all(client.run(worker.n_shards_made).values()):
-        time.sleep(0.01)
+    wait_until(lambda: all(client.run(worker.n_shards_made).values()))
     os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
     done, n_lines = worker.finished(path), len(noted(log))
     assert len(done) < worker.everything().total()
-    filling.join()
+    go_on.touch()
+    finished(filling)
     assert contents(path) == contents(tmp_path / "whole")
     assert EmbeddingStore(path).verify() == []
     # What was finished is not made again, and of the rest what the dead was at alone.

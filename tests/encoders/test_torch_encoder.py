@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from hang_guards import SECONDS
 from PIL import Image
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -452,7 +453,7 @@ def test_transform__autocast__as_by_hand(rows):
 def test_transform__in_threads__as_alone(rows):
     encoders = [TorchEncoder(mlp(seed), batch_size=2) for seed in range(3)]
     expected = [encoder.transform(rows) for encoder in encoders]
-    start = threading.Barrier(6)
+    start = threading.Barrier(6, timeout=SECONDS)
 
     def run(number: int) -> list[np.ndarray]:
         start.wait()
@@ -471,7 +472,8 @@ class Meets(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.barrier = nn.Linear(4, 2), threading.Barrier(2, timeout=10)
+        self.linear = nn.Linear(4, 2)
+        self.barrier = threading.Barrier(2, timeout=SECONDS)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         is_first = rows[0, 0] == 1
@@ -649,7 +651,11 @@ def test_fingerprint__changes_with_a_weight():
 def test_import__needs_no_torch():
     program = "import sys, jedi_sklearn.encoders; print('torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
     )
     assert done.stdout.strip() == "False"
 

@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hang_guards import SECONDS
 from scipy import sparse
 
 from jedi_sklearn import MultiDataset
 
 PACKAGE = f"{os.sep}jedi_sklearn{os.sep}"
 
-# Seconds; a case takes some hundredths of one.
-LIMIT = 20
+# A case takes some hundredths of a second.
+LIMIT = int(SECONDS)
 
 # What the package says itself, or has scikit-learn say.
 OUR_WARNINGS = re.compile(

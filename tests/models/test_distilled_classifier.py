@@ -13,6 +13,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from hang_guards import SECONDS
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_blobs
@@ -28,7 +29,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from jedi_sklearn import JEDIClassifier
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 Data = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 MODELS = [(kind, name) for kind in ("students_", "teachers_") for name in ("a", "b")]
@@ -361,6 +362,7 @@ def test_process_without_torch__loads_and_predicts_the_same(
         [sys.executable, "-c", WITHOUT_TORCH, there, back],
         check=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=SECONDS,
     )
     answers = joblib.load(back)
     for (kind, name), model in models.items():

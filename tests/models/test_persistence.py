@@ -33,7 +33,7 @@ from jedi_sklearn.encoders import MLPEncoder
 from jedi_sklearn.models import versioned_state as _state
 from jedi_sklearn.models.distilled_classifier import DistilledClassifier
 
-MODELS = Path(__file__).parent / "data" / "models"
+MODELS = Path(__file__).resolve().parents[1] / "data" / "models"
 VERSIONS = sorted(path.name for path in MODELS.iterdir())
 
 

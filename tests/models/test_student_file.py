@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from hang_guards import SECONDS
 from safetensors import numpy as safetensors
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.compose import make_column_transformer
@@ -33,7 +34,7 @@ from small_fits import small_classifier
 from jedi_sklearn import __version__, load_student
 from jedi_sklearn.encoders import MLPEncoder, TorchEncoder
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ROWS = np.random.default_rng(0).normal(size=(30, 6))
 THREE = np.arange(30) % 3
 
@@ -609,6 +610,7 @@ def test_process_without_torch__predicts_the_same(path, tmp_path):
         [sys.executable, "-c", WITHOUT_TORCH, path, there, back],
         check=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=SECONDS,
     )
     expected = load_student(path).predict_proba(ROWS)
     np.testing.assert_array_equal(np.load(back), expected)

@@ -1,7 +1,6 @@
 """What users with a type checker write: every public name, under mypy --strict.
 
-tests/test_typing.py checks it as a program that has the package installed. It is not
-run.
+test_typing.py checks it as a program that has the package installed. It is not run.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hang_guards import SECONDS
 
 from tools import audit
 from tools.audit import Accepted, Verdict, judge, read_accepted, summary
@@ -190,6 +191,6 @@ def test_code(tmp_path, monkeypatch, capsys, code, status, said):
 
 def test_as_a_command():
     command = [sys.executable, str(audit.ROOT / "tools" / "audit.py"), "nothing"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 2
     assert "audit.py dependencies" in done.stdout

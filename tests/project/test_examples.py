@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from hang_guards import SECONDS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_example(
@@ -25,6 +26,7 @@ def run_example(
         capture_output=True,
         text=True,
         check=True,
+        timeout=SECONDS,
     )
 
 
@@ -62,5 +64,6 @@ def test_several_processes__one_classifier(tmp_path):
         capture_output=True,
         text=True,
         check=True,
+        timeout=SECONDS,
     )
     assert re.search(r"^2 processes, accuracy 0\.[6-9]", run.stdout, re.M)

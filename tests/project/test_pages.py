@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markdown_blocks import check_names, read_blocks, run_block
 from matplotlib import pyplot as plt
-from test_readme import check_names, read_blocks, run_block
 
 from jedi_sklearn.embeddings import EmbeddingStore
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from packaging.version import Version
 from jedi_sklearn import __version__
 from tools.check_dist import sdist_problems
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DEVELOPMENT = Version(__version__).is_devrelease
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hang_guards import SECONDS
 from public_api import public_modules
 
 import jedi_sklearn
@@ -51,6 +52,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]
             env=os.environ | {"PYTHONPATH": str(path / "site")},
             capture_output=True,
             text=True,
+            timeout=SECONDS,
         )
         assert not done.stderr
         return done.stdout.splitlines()

@@ -16,7 +16,7 @@ from benchmarks.video_files import barcode_frames, write_video
 from jedi_sklearn import PAPER_PARAMS
 from jedi_sklearn.encoders import video
 
-RECIPE = Path(__file__).resolve().parents[1] / "examples" / "plot_video_recipe.py"
+RECIPE = Path(__file__).resolve().parents[2] / "examples" / "plot_video_recipe.py"
 CLASSES = {
     "activitynet": ["Archery", "Ballet"],
     "hmdb51": ["cartwheel", "wave"],

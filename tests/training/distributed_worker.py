@@ -1,6 +1,6 @@
 """Fits that several processes do together, and what each of them then has.
 
-    python processes_worker.py DIRECTORY RANK N_PROCESSES
+    python distributed_worker.py DIRECTORY RANK N_PROCESSES
 
 does all of `TOGETHER`, one after the other, and leaves what came of them in the
 directory.
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from hang_guards import SECONDS
 from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -96,7 +97,7 @@ def main(directory: Path, rank: int, n_processes: int) -> None:
         init_method=f"file://{directory / 'meeting'}",
         rank=rank,
         world_size=n_processes,
-        timeout=timedelta(seconds=30),
+        timeout=timedelta(seconds=SECONDS),
     )
     for name in TOGETHER:
         layout.IN_MEMORY_BYTES = 0 if name == "streamed" else 2**26

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import distributed_worker as worker
 import numpy as np
-import processes_worker as worker
 import pytest
 import torch
+from hang_guards import SECONDS, ended
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_batches import _datasets, _who, tables
@@ -23,7 +24,6 @@ from jedi_sklearn.training.data.batches import Batches
 from jedi_sklearn.training.distributed import add_up, check_same, n_processes, rank
 
 HERE = Path(__file__).parent
-SECONDS = 60
 ERRORS = {"own seeds", "no seed", "own labels"}
 FITS = [name for name in worker.TOGETHER if name not in ERRORS]
 # Each process draws its own masks, so that one alone has others.
@@ -42,12 +42,13 @@ def learnt(tmp_path_factory) -> Learnt:
     directory = tmp_path_factory.mktemp("processes")
     environment = {
         **os.environ,
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}",
+        "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE.parents[1]}",
         "OMP_NUM_THREADS": "1",
     }
+    program = [sys.executable, HERE / "distributed_worker.py", directory]
     running = [
         subprocess.Popen(
-            [sys.executable, HERE / "processes_worker.py", directory, str(number), "2"],
+            [*program, str(number), "2"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -55,11 +56,8 @@ def learnt(tmp_path_factory) -> Learnt:
         )
         for number in range(2)
     ]
-    try:
+    with ended(*running):
         said = [process.communicate(timeout=SECONDS)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
     assert [process.returncode for process in running] == [0, 0], "\n".join(said)
 
     def of(name: str, number: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hang_guards import SECONDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -298,7 +299,7 @@ def test_matrix__that_will_need_rows__asks_for_them_where_they_lie():
 
 TRAIN = """
 import json, sys
-import test_stored_training as here
+import test_features as here
 
 print(json.dumps(here.train_and_watch(sys.argv[1])))
 """
@@ -358,7 +359,7 @@ def train_and_watch(path):
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its memory")
 def test_streamed_fit__of_64_mb__takes_less_than_a_quarter_of_that(tmp_path):
     environment = {
-        "PYTHONPATH": f"{HERE}:{HERE.parent}",
+        "PYTHONPATH": f"{HERE}:{HERE.parent}:{HERE.parents[1]}",
         "OMP_NUM_THREADS": "1",
         # Arrays of a megabyte go back to the system when they end.
         "MALLOC_MMAP_THRESHOLD_": "1000000",
@@ -366,6 +367,7 @@ def test_streamed_fit__of_64_mb__takes_less_than_a_quarter_of_that(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, str(tmp_path)],
         env=environment,
+        timeout=SECONDS,
         capture_output=True,
         text=True,
         check=False,

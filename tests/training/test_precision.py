@@ -11,7 +11,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 from small_fits import NO_DROPOUT, differ, few_labels, small_classifier, weights_of
-from test_stored_training import assert_same, fit_in_memory, fit_streamed
+from test_features import assert_same, fit_in_memory, fit_streamed
 
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.training import precision

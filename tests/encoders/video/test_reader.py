@@ -123,7 +123,7 @@ def test_jumps_end_where_they_should(clip_of, name, monkeypatch):
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_indices_are_those_of_an_array(clip_of, numbers, name):
     frames = VideoReader(clip_of(name))[numbers]

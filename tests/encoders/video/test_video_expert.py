@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from hang_guards import SECONDS, ended
 
 pytest.importorskip("av", reason="PyAV is missing")
 
@@ -260,15 +261,18 @@ import pickle, sys, time
 from jedi_sklearn.embeddings import EmbeddingStore
 from jedi_sklearn.encoders.video.reading import _views
 
-expert, paths, folder, seconds = pickle.load(open(sys.argv[1], "rb"))
+expert, paths, folder, n_read, seconds = pickle.load(open(sys.argv[1], "rb"))
 read_views = _views.read_views
+begun = []
 
-def slowly(path, protocol):
-    time.sleep(seconds)
+def read_some(path, protocol):
+    begun.append(path)
     print(path, flush=True)
+    if len(begun) > n_read:
+        time.sleep(seconds)
     return read_views(path, protocol)
 
-_views.read_views = slowly
+_views.read_views = read_some
 store = EmbeddingStore(folder, shard_rows=1)
 store.extract([("acts", expert)], {"acts": paths}, verbose=1)
 """
@@ -280,8 +284,9 @@ def test_extraction__killed__goes_on_where_it_was(tmp_path, paths):
     arguments = tmp_path / "arguments.pickle"
     store = tmp_path / "store"
 
-    def start(seconds):
-        arguments.write_bytes(pickle.dumps((expert, paths, store, seconds)))
+    def start(n_read):
+        given = (expert, paths, store, n_read, SECONDS)
+        arguments.write_bytes(pickle.dumps(given))
         return subprocess.Popen(
             [sys.executable, "-c", EXTRACTION, arguments],
             stdout=subprocess.PIPE,
@@ -289,13 +294,14 @@ def test_extraction__killed__goes_on_where_it_was(tmp_path, paths):
             text=True,
         )
 
-    process = start(0.3)
-    read = [process.stdout.readline().strip() for _ in range(3)]
-    process.kill()  # SIGKILL, at the third video
-    process.communicate()
+    process = start(2)
+    with ended(process):  # by SIGKILL, at the third video
+        read = [process.stdout.readline().strip() for _ in range(3)]
     assert read == paths[:3]
 
-    out, err = start(0).communicate()
+    process = start(len(paths))
+    with ended(process):
+        out, err = process.communicate(timeout=SECONDS)
     assert out.split() in (paths[2:], paths[3:])
     assert "rows/s" in err
     features, probabilities = expert.estimator[0].features_and_probabilities(paths)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-FILE = Path(__file__).parent / "data/video_networks.npz"
+FILE = Path(__file__).resolve().parents[2] / "data/video_networks.npz"
 N_CLASSES = 6
 
 
