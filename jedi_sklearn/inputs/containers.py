@@ -178,9 +178,15 @@ def split_by_dataset(X: pd.DataFrame) -> tuple[dict[Any, pd.DataFrame], Rows]:
     if (numbers < 0).any():
         raise ValueError("The index level 'dataset' of X has missing values.")
     X = X.droplevel(LEVEL) if several else X.reset_index(drop=True)
+    datasets = {name: X[numbers == i] for i, name in enumerate(names)}
+    return datasets, order_when_sorted(numbers)
+
+
+def order_when_sorted(numbers: Rows) -> Rows:
+    """Return the position that each element has after a stable sort."""
     order = np.empty(len(numbers), dtype=np.intp)
     order[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
-    return {name: X[numbers == i] for i, name in enumerate(names)}, order
+    return order
 
 
 def is_missing(values: Any) -> npt.NDArray[np.bool_]:

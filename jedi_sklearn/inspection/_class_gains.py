@@ -225,11 +225,11 @@ def class_gains(answers: pd.DataFrame) -> pd.DataFrame:
         for model in ("expert", *_MODELS)
         if model in answers
     }
-    gains = []
+    tables = []
     for model in _MODELS:
         if model in is_right:
             own, other = is_right[model], is_right["expert"]
-            counts = pd.DataFrame(
+            table = pd.DataFrame(
                 {
                     "n_rows": 1,
                     "recall": own,
@@ -238,14 +238,11 @@ def class_gains(answers: pd.DataFrame) -> pd.DataFrame:
                     "lost": other & ~own,
                 }
             )
-            counts = counts.groupby(groups, sort=False).sum().reset_index()
-            gains.append(_with_interval(counts.assign(model=model)))
-    return pd.concat(gains, ignore_index=True)
-
-
-def _with_interval(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return recalls, gains and the intervals of Agresti and Min (see Notes)."""
+            table = table.groupby(groups, sort=False).sum().reset_index()
+            tables.append(table.assign(model=model))
+    counts = pd.concat(tables, ignore_index=True)
     n, b, c = (counts[name].to_numpy(float) for name in ("n_rows", "gained", "lost"))
+    # The interval of Agresti and Min; see the Notes of the display.
     z = NormalDist().inv_cdf(0.975)
     centre = (b - c) / (n + 2)
     half = z * np.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)

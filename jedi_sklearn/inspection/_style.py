@@ -44,15 +44,11 @@ def as_panels(
     height: float = PANEL_SIZE,
 ) -> npt.NDArray[np.object_]:
     """Return the given axes, or new ones of this size in inches, as a flat array."""
-    if axes is None:
-        axes = _new_axes(n_panels, width, height)
-    panels = np.asarray(axes, dtype=object).ravel()
-    if len(panels) != n_panels:
-        raise ValueError(f"axes has {len(panels)} panels; {needed}.")
-    return panels
-
-
-def _new_axes(n_panels: int, width: float, height: float) -> npt.NDArray[np.object_]:
+    if axes is not None:
+        panels: npt.NDArray[np.object_] = np.asarray(axes, dtype=object).ravel()
+        if len(panels) != n_panels:
+            raise ValueError(f"axes has {len(panels)} panels; {needed}.")
+        return panels
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
