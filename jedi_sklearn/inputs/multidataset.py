@@ -341,7 +341,7 @@ def stack_datasets(
     X : MultiDataset of shape (n_rows, n_features)
         The rows, dataset by dataset in sorted order; nothing is copied.
     y : MultiTarget of shape (n_rows,)
-        Their labels.
+        Labels of the rows.
 
     Raises
     ------

@@ -111,7 +111,7 @@ class AgreementDisplay:
         Returns
         -------
         display : AgreementDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class AgreementDisplay:
         Returns
         -------
         display : AgreementDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------

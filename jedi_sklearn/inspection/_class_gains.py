@@ -121,7 +121,7 @@ class ClassGainsDisplay:
         Returns
         -------
         display : ClassGainsDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class ClassGainsDisplay:
         Returns
         -------
         display : ClassGainsDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------

@@ -68,7 +68,7 @@ class TrainingCurvesDisplay:
         Returns
         -------
         display : TrainingCurvesDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class TrainingCurvesDisplay:
         Returns
         -------
         display : TrainingCurvesDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------

@@ -109,14 +109,14 @@ class EvaluationDisplay:
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Unlabelled rows are left out.
         metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
-            What to draw.
+            Score to draw.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class EvaluationDisplay:
         Returns
         -------
         display : EvaluationDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -187,14 +187,14 @@ class EvaluationDisplay:
             with the same datasets and models in all. A single one is drawn without
             an interval.
         metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
-            What to draw.
+            Score to draw.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------

@@ -120,14 +120,14 @@ class ReliabilityDisplay:
         n_bins : int, default=10
             Number of bins.
         strategy : {"uniform", "quantile"}, default="uniform"
-            Whether bins have the same width, or the same number of rows.
+            Bins of the same width, or with the same number of rows.
         axes : Axes or sequence of Axes, optional
             One a dataset; by default a new figure is made.
 
         Returns
         -------
         display : ReliabilityDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -168,14 +168,14 @@ class ReliabilityDisplay:
         n_bins : int, default=10
             Number of bins.
         strategy : {"uniform", "quantile"}, default="uniform"
-            Whether bins have the same width, or the same number of rows.
+            Bins of the same width, or with the same number of rows.
         axes : Axes or sequence of Axes, optional
             One a dataset; by default a new figure is made.
 
         Returns
         -------
         display : ReliabilityDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
