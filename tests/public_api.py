@@ -6,8 +6,12 @@ from pkgutil import walk_packages
 
 import jedi_sklearn
 
-# Rooms that users reach through the package's own names.
-INTERNAL = ("classifier", "experts", "inputs", "models", "training", "utils")
+# Rooms whose names users reach through another room.
+INTERNAL = (
+    *("classifier", "experts", "inputs", "models", "training", "utils"),
+    *("encoders.video.annotations", "encoders.video.networks"),
+    "encoders.video.reading",
+)
 
 
 def public_modules() -> list[str]:
@@ -15,4 +19,5 @@ def public_modules() -> list[str]:
     found = walk_packages(jedi_sklearn.__path__, "jedi_sklearn.")
     names = ["jedi_sklearn", *(module.name for module in found)]
     public = [name for name in names if not any(p[0] == "_" for p in name.split("."))]
-    return [name for name in public if (*name.split("."), "")[1] not in INTERNAL]
+    internal = tuple(f"jedi_sklearn.{room}." for room in INTERNAL)
+    return [name for name in public if not f"{name}.".startswith(internal)]

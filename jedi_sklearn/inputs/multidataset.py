@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -24,12 +23,11 @@ class Table:
     n_rows : int
     labelled : ndarray of bool of shape (n_rows,) or None
         Which rows have a label, where that is known.
-    embeddings : dict or None
-        What frozen experts have made of the rows; None where the table does not
-        outlive a call.
+    outlives_call : bool
+        Whether the rows may be asked for again after the call that was given them.
     """
 
-    __slots__ = ("embeddings", "labelled", "lock", "n_rows", "name", "values")
+    __slots__ = ("__weakref__", "labelled", "n_rows", "name", "outlives_call", "values")
 
     def __init__(
         self, name: str, values: Any, labelled: npt.NDArray[np.bool_] | None = None
@@ -38,9 +36,7 @@ class Table:
         self.values = values
         self.n_rows = n_rows_of(name, values)
         self.labelled = labelled
-        self.embeddings: dict[Any, Any] | None = {}
-        # Two threads of a search must not embed the same rows side by side.
-        self.lock = threading.Lock()
+        self.outlives_call = True
 
 
 # A table with the numbers of some of its rows.

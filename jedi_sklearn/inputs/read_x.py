@@ -35,8 +35,8 @@ def as_multidataset(X: Any, name: str = "dataset") -> MultiDataset:
     else:
         datasets = MultiDataset(X if is_mapping(X) else {name: as_table(X)})
     for table in datasets._tables:
-        # They end with the call: nobody could ask for the embeddings again.
-        table.embeddings = None
+        # Nobody else has these tables: what is found of their rows ends with them.
+        table.outlives_call = False
     return datasets
 
 

@@ -37,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
         "utils",
     },
     "inspection": {"inputs", "metrics", "utils"},
-    "metrics": {"embeddings", "experts", "inputs", "utils"},
+    "metrics": {"experts", "inputs", "utils"},
     "training": {
         "models.weights",
         "inputs.row_weights",
@@ -82,8 +82,15 @@ LEAVES = {"_version", "exceptions"}
 
 # torch is slow to import and a loaded student does not need it. Only these rooms may
 # use it, and the others import the room that always does inside functions alone.
-TORCH_ROOMS = {"utils.device", "encoders", "training"}
-LAZY_ROOMS = {"inspection._card_file", "training"}
+# What a fit alone imports.
+TRAINS = {
+    "classifier.build_models",
+    "classifier.fit",
+    "classifier.fit_rows",
+    "training",
+}
+TORCH_ROOMS = {"utils.device", "encoders", *TRAINS}
+LAZY_ROOMS = {"inspection._card_file", *TRAINS}
 TORCH = {"skorch", "torch"}
 
 # What a user may install along.
@@ -299,7 +306,11 @@ ARROWS = read_arrows(MODULES)
 
 def test_the_package_was_found():
     found = {module.name for module in MODULES}
-    assert {PACKAGE, f"{PACKAGE}.classifier.fit", f"{PACKAGE}.training.joint_net"} <= found
+    assert {
+        PACKAGE,
+        f"{PACKAGE}.classifier.fit",
+        f"{PACKAGE}.training.joint_net",
+    } <= found
     assert Arrow(PACKAGE, f"{PACKAGE}.metrics", lazy=False) in ARROWS
     assert third_party(ARROWS) >= {"numpy", "sklearn", "skorch", "torch"}
 

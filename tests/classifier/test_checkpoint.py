@@ -28,7 +28,8 @@ from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from small_fits import small_classifier
 
 from benchmarks.fit_kills import SETTINGS, bits_of, fitted, kill_fits
-from jedi_sklearn import JEDIClassifier, stack_datasets, training
+from jedi_sklearn import JEDIClassifier, stack_datasets
+from jedi_sklearn.classifier import fit
 from jedi_sklearn.classifier.checkpoint import KeptFit
 from jedi_sklearn.model_selection import MultiDatasetKFold
 
@@ -64,8 +65,8 @@ def count_trainings(monkeypatch):
         begun.append(None)
         return usual(*args, **kwargs)
 
-    usual = training.train
-    monkeypatch.setattr(training, "train", train)
+    usual = fit.train
+    monkeypatch.setattr(fit, "train", train)
     return begun
 
 
@@ -542,7 +543,7 @@ def test_what_cannot_be_told_apart_is_refused(classifier):
 
 
 def test_several_processes_are_refused(classifier, monkeypatch):
-    monkeypatch.setattr(training, "n_processes", lambda: 2)
+    monkeypatch.setattr(fit, "n_processes", lambda: 2)
     with pytest.raises(ValueError, match="checkpoint cannot be used by the 2 proc"):
         classifier.fit(X, Y)
 

@@ -36,7 +36,7 @@ COVERED = [
     ),
     *("_validation", "metrics", "model_selection", "preprocessing"),
     *("embeddings/_makers", "embeddings/_memory", "embeddings/_rows"),
-    *("embeddings/_store", "encoders/_torch", "encoders/_torch_expert"),
+    *("embeddings/_store", "encoders/_torch_encoder", "encoders/_torch_expert"),
     *("_fitting", "_onnx", "_student_files", "_traits"),
     *("training/losses", "training/phases"),
 ]
