@@ -21,7 +21,7 @@ def load_batches(
     dataset: Callable[[Any], Any] | None,
     n_workers: int,
 ) -> Iterator[tuple[Any, int]]:
-    """Load samples a batch at a time.
+    """Load samples in batches.
 
     Parameters
     ----------
