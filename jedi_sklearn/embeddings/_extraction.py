@@ -13,7 +13,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from ..experts.embed import embed
-from ..inputs.containers import take_rows
+from ..inputs.containers import Rows, take_rows
 from ..inputs.multidataset import Part, Table
 from ..utils.files import exclusive_lock
 from ..utils.progress import progress_bar, timed
@@ -23,8 +23,6 @@ from ._fingerprints import combined, file_names, sample_names
 from ._shards import is_finished, write_shard
 
 _logger = logging.getLogger(__name__)
-
-Rows = npt.NDArray[np.intp]
 
 # Number of rows that are tried together when a shard as a whole cannot be embedded.
 PART = 8

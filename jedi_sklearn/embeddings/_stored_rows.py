@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..inputs.containers import Rows
 from ._dtypes import Features
 from ._shards import Shard
-
-Rows = npt.NDArray[np.intp]
 
 # Shard number of a row that could not be embedded.
 MISSING = -1
