@@ -16,16 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._version import __version__
 from ..metrics import Scored, score_labelled, table_of
-from . import (
-    AgreementDisplay,
-    ClassGainsDisplay,
-    ReliabilityDisplay,
-    TrainingCurvesDisplay,
-)
-from ._agreement import agreement_of
-from ._class_gains import class_gains
+from ._agreement import AgreementDisplay, agreement_of
+from ._class_gains import ClassGainsDisplay, class_gains
+from ._curves import TrainingCurvesDisplay
 from ._predictions import answers_of
-from ._reliability import bins_of
+from ._reliability import ReliabilityDisplay, bins_of
 
 # Mark of skops for text that the author of a card has to add.
 _MISSING = "[More Information Needed]"

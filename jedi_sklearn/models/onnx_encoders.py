@@ -11,7 +11,6 @@ from sklearn.pipeline import Pipeline
 from ..encoders import MLPEncoder, TorchEncoder
 from ..encoders._onnx import torch_as_onnx
 from ..experts.expert import unwrapped
-from .export_extra import needed
 from .onnx_graph import (
     OPSETS,
     Graph,
@@ -21,6 +20,7 @@ from .onnx_graph import (
     output_type_of,
     rows_info,
 )
+from .optional_dependencies import needed
 from .weights import Linear
 
 if TYPE_CHECKING:

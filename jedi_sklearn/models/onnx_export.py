@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from .._version import __version__
 from ..utils.files import write_whole
-from .export_extra import needed
 from .onnx_encoders import encoder_as_onnx
 from .onnx_graph import Graph, connect, element_type_of, output_type_of, rows_info
+from .optional_dependencies import needed
 from .weights import Parts
 
 if TYPE_CHECKING:

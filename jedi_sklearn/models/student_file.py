@@ -17,7 +17,7 @@ from .._version import __version__
 from ..experts.expert import unwrapped
 from ..utils.files import write_whole
 from ..utils.manifests import dump_manifest, load_manifest
-from .export_extra import needed
+from .optional_dependencies import needed
 from .stored_encoders import encoder_from_bytes, encoder_to_bytes
 from .weights import Adjustment, Branch, Linear, Parts
 

@@ -94,7 +94,7 @@ LEAVES = {"_version", "exceptions"}
 # use it, and the others import the room that always does inside functions alone.
 # What a fit alone imports.
 TRAINS = {
-    "classifier.build_models",
+    "classifier.after_training",
     "classifier.fit",
     "classifier.fit_rows",
     "training",
@@ -200,7 +200,7 @@ def test_the_package_was_found():
     assert {
         PACKAGE,
         f"{PACKAGE}.classifier.fit",
-        f"{PACKAGE}.training.joint_net",
+        f"{PACKAGE}.training.skorch_net",
     } <= found
     assert Arrow(PACKAGE, f"{PACKAGE}.metrics", lazy=False) in ARROWS
     assert third_party(ARROWS) >= {"numpy", "sklearn", "skorch", "torch"}
@@ -321,7 +321,7 @@ def test_wrong_arrows__upward__found(tmp_path, name, source):
     ("name", "source"),
     [
         ("__init__", "from .classifier import A"),
-        ("classifier__fit", "def f():\n    import jedi_sklearn.training.joint_net"),
+        ("classifier__fit", "def f():\n    import jedi_sklearn.training.skorch_net"),
         ("models__onnx_export", "from jedi_sklearn.models.weights import Linear"),
         ("training__joint_net", "from jedi_sklearn.training import losses"),
         ("training__losses", "from jedi_sklearn.models.weights import Linear"),
