@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from ..encoders import MLPEncoder, TorchEncoder
+from ..encoders._mlp import MLPEncoder
 from ..encoders._onnx import torch_as_onnx
+from ..encoders._torch_encoder import TorchEncoder
 from ..experts.expert import unwrapped
 from .onnx_graph import (
     OPSETS,

@@ -300,7 +300,7 @@ def write_package(root: Path, **sources: str) -> list[Module]:
             "inputs__a",
             "from importlib import import_module\nimport_module('..metrics')",
         ),
-        ("training__data__rows", "from jedi_sklearn.training import joint_net"),
+        ("training__data__rows", "from jedi_sklearn.training import skorch_net"),
         ("unheard_of", "import jedi_sklearn.metrics"),
         ("training__data__unheard_of", "from .. import losses"),
     ],
@@ -311,7 +311,7 @@ def test_wrong_arrows__upward__found(tmp_path, name, source):
         metrics="",
         classifier__fit="A = 1",
         models__weights="A = 1",
-        training__joint_net="",
+        training__skorch_net="",
         **{name: source},
     )
     assert len(wrong_arrows(read_arrows(modules))) == 1
@@ -323,7 +323,7 @@ def test_wrong_arrows__upward__found(tmp_path, name, source):
         ("__init__", "from .classifier import A"),
         ("classifier__fit", "def f():\n    import jedi_sklearn.training.skorch_net"),
         ("models__onnx_export", "from jedi_sklearn.models.weights import Linear"),
-        ("training__joint_net", "from jedi_sklearn.training import losses"),
+        ("training__skorch_net", "from jedi_sklearn.training import losses"),
         ("training__losses", "from jedi_sklearn.models.weights import Linear"),
         ("datasets___glyphs", "from ..exceptions import A"),
     ],
