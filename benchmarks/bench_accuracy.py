@@ -24,14 +24,13 @@ import numpy as np
 import torch
 
 from jedi_sklearn import JEDIClassifier
-from jedi_sklearn.models.weights import Linear
+from jedi_sklearn.models.weights import Linear, Weights
 from jedi_sklearn.training.data.batches import Batches
 from jedi_sklearn.training.data.rows import stack_rows
 from jedi_sklearn.training.losses import distillation_weights
 from jedi_sklearn.training.network.scaling import Scaling
 from jedi_sklearn.training.network.weights import (
     Task,
-    Weights,
     Wiring,
     first_adjustments,
     first_teachers,

@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 
 from jedi_sklearn import JEDIClassifier
 from jedi_sklearn.datasets import make_expert_embeddings
-from jedi_sklearn.training import train  # noqa: F401
+from jedi_sklearn.training.train import train  # noqa: F401
 
 from .children import modules_found
 

@@ -12,8 +12,6 @@ from sklearn.metrics import average_precision_score
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted
 
-from .embeddings import as_store
-from .embeddings._embed_datasets import embed_parts, missing_rows
 from .experts.expert import split_expert
 from .inputs.checks import check_has_student
 from .inputs.labels import Labels
@@ -179,9 +177,8 @@ def _score_dataset(
     (part,) = (part for part in datasets.parts() if part[0].name == name)
     rows = np.flatnonzero(labels.labelled)
     with named_errors(f"The models of {name!r} cannot score its rows"):
-        store = as_store(estimator.memory)
-        (embeddings,) = embed_parts(teacher.branches, [part], store)
-        known = rows[~missing_rows(embeddings)[rows]]
+        embeddings, there = estimator._embed(teacher.branches, part)
+        known = rows[there[rows]]
         if not len(known):
             raise ValueError("no labelled row could be embedded")
         seen = [embedding[known] for embedding in embeddings]

@@ -1,4 +1,4 @@
-"""Splitters that know of datasets and of unlabelled rows."""
+"""Cross-validation over several datasets with unlabelled rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 
 from .inputs.read_x import as_multidataset, is_row_wise
 from .inputs.read_y import read_targets
+from .utils.accepted import invalid
 
 __all__ = ["MultiDatasetKFold"]
 
@@ -26,7 +27,7 @@ class MultiDatasetKFold(BaseCrossValidator):
     shuffle : bool, default=False
         Whether to shuffle the rows of each label before they are split.
     random_state : int, RandomState instance or None, default=None
-        Of the shuffle.
+        Source of the shuffle.
 
     See Also
     --------
@@ -68,7 +69,7 @@ class MultiDatasetKFold(BaseCrossValidator):
         Returns
         -------
         n_splits : int
-            As it was given.
+            Same as the parameter.
         """
         return self.n_splits
 
@@ -111,12 +112,8 @@ class MultiDatasetKFold(BaseCrossValidator):
     ) -> Iterator[npt.NDArray[np.intp]]:
         n_splits: Any = self.n_splits
         if isinstance(n_splits, bool) or not isinstance(n_splits, Integral):
-            raise ValueError(
-                f"Invalid parameter value: n_splits={n_splits!r}. Valid values are "
-                "integers of 2 or more."
-            )
-        # What is in no test set is in every training set, so that it suffices to
-        # split the labelled rows.
+            raise invalid("n_splits", n_splits, "integers of 2 or more")
+        # Rows in no test set are in every training set: unlabelled ones need no split.
         datasets = as_multidataset(X)
         strata = np.full(datasets.shape[0], -1)
         for name, labels in read_targets(y, datasets).labels.items():

@@ -1,4 +1,4 @@
-"""Transformers that keep datasets apart."""
+"""Transformation of each dataset by itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from .inputs.containers import take_rows
+from .inputs.containers import has_dataset_level, take_rows
 from .inputs.feature_names import common_names, set_features
 from .inputs.multidataset import MultiDataset
-from .inputs.read_x import as_multidataset, has_dataset_level, is_row_wise
+from .inputs.read_x import as_multidataset, is_row_wise
 from .inputs.read_y import check_kinds, read_targets
 from .utils.diagram import per_dataset_block
 from .utils.errors import named_errors
@@ -24,7 +24,7 @@ __all__ = ["PerDataset"]
 class PerDataset(  # type: ignore[call-arg]  # of a class without types
     TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
-    """Fits one clone of a transformer on each dataset.
+    """One clone of a transformer for each dataset.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ class PerDataset(  # type: ignore[call-arg]  # of a class without types
         X : mapping, MultiDataset, DataFrame or array-like
             The rows of all datasets.
         y : mapping, MultiTarget or array-like of shape (n_samples,), optional
-            A clone sees all rows of its dataset, with their labels if all have one.
-            One that must have labels sees the labelled rows alone.
+            A clone is fitted on all rows of its dataset, with their labels if all have
+            one. If it requires labels, it is fitted on the labelled rows alone.
 
         Returns
         -------
@@ -134,30 +134,30 @@ class PerDataset(  # type: ignore[call-arg]  # of a class without types
         return changed["dataset"]
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:
-        """Return the names of the features that the rows of all datasets get.
+        """Return the names of the output features, the same for all datasets.
 
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of the features that go in, as the transformer takes them.
+            Names of the input features, as the transformer takes them.
 
         Returns
         -------
         names : ndarray of str of shape (n_features_out,)
-            The same for every dataset.
+            Names of the output features.
 
         Raises
         ------
         NotFittedError
             If the transformer is not fitted.
         ValueError
-            If datasets get other features.
+            If the names differ between datasets.
         """
         check_is_fitted(self)
         return common_names(self.transformers_, input_features)
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Say what the transformed rows of each dataset are to be.
+        """Set the container of the transformed rows of each dataset.
 
         Parameters
         ----------

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from pkgutil import walk_packages
 
 import jedi_sklearn
 
-# Rooms that users reach through the names of the room above.
-INTERNAL = {
+# Rooms whose names users reach through another room.
+INTERNAL = (
     *("classifier", "experts", "inputs", "models", "training", "utils"),
-    *(f"encoders.video.{room}" for room in ("annotations", "networks", "reading")),
-}
+    *("encoders.video.annotations", "encoders.video.networks"),
+    "encoders.video.reading",
+)
 
 
 def public_modules() -> list[str]:
@@ -19,9 +19,5 @@ def public_modules() -> list[str]:
     found = walk_packages(jedi_sklearn.__path__, "jedi_sklearn.")
     names = ["jedi_sklearn", *(module.name for module in found)]
     public = [name for name in names if not any(p[0] == "_" for p in name.split("."))]
-    return [name for name in public if not INTERNAL & set(rooms_of(name))]
-
-
-def rooms_of(name: str) -> list[str]:
-    """Return the rooms that a module is in, by their names within the package."""
-    return [*accumulate(name.split(".")[1:], "{}.{}".format)]
+    internal = tuple(f"jedi_sklearn.{room}." for room in INTERNAL)
+    return [name for name in public if not f"{name}.".startswith(internal)]

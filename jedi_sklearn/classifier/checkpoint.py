@@ -1,8 +1,7 @@
-"""What is kept of one fit while it runs and when it has ended, in a directory."""
+"""The directory of a fit: seeds, experts, a training in progress, the result."""
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle  # nosec B403 - the user named the directory, see SECURITY.md
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..utils.files import alone, explained, left_by_killed, write_whole
+from ..utils.files import exclusive_lock, explained, left_by_killed, write_whole
+from ..utils.manifests import check_format, dump_manifest, load_manifest
 
 # Directories of a higher number were written by a newer version of this package.
 FORMAT = 1
@@ -22,22 +22,32 @@ FINDINGS = ("experts", "training", "result")
 _logger = logging.getLogger(__name__)
 
 
-class Trait(NamedTuple):
-    """Something on which a fit depends.
+class FitDigest(NamedTuple):
+    """Digest of one thing that a fit depends on.
 
     Attributes
     ----------
     digest : str
-        Differs where it differs.
+        Equal for equal things alone.
     shown : str
-        The value for messages, "" where it is too long to be read.
+        The thing itself for messages, "" where it is too long to be read.
     """
 
     digest: str
     shown: str = ""
 
+    def difference(self, name: str, there: FitDigest) -> str:
+        """Return how this thing differs from the one there, for messages."""
+        if NOTHING in (self, there):
+            return f"{name} only {'here' if there == NOTHING else 'there'}"
+        if there.shown or self.shown:
+            return f"{name}={there.shown} there, {self.shown} here"
+        return f"other {name}"
 
-Traits = Mapping[str, Trait]
+
+NOTHING = FitDigest("")
+
+FitDigests = Mapping[str, FitDigest]
 
 
 class KeptFit:
@@ -105,15 +115,15 @@ class KeptFit:
 
 @contextmanager
 def keep_fit(
-    checkpoint: Any, traits: Traits, *, is_one_of_many: bool
+    checkpoint: Any, digests: FitDigests, *, is_one_of_many: bool
 ) -> Iterator[KeptFit]:
-    """Open what is kept of a fit, which no other process may do meanwhile.
+    """Open the directory of a fit, and keep other processes out of it.
 
     Parameters
     ----------
     checkpoint : str or Path
-    traits : mapping of str to Trait
-        All on which the fit depends.
+    digests : mapping of str to FitDigest
+        Everything that the fit depends on.
     is_one_of_many : bool
         Whether the directory is for several fits, each of which has one of its own in
         it; else for this alone.
@@ -127,21 +137,23 @@ def keep_fit(
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"checkpoint='{directory}' must be a directory; it is a file.")
     if is_one_of_many:
-        directory /= _key(traits)
+        # Named for everything that the fit depends on.
+        content = "".join(f"{n}\0{digests[n].digest}\0" for n in sorted(digests))
+        directory /= blake2b(content.encode(), digest_size=8).hexdigest()
     with explained(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = directory / "fit.lock"
-    with alone(lock, wait=False) as is_free:
+    with exclusive_lock(lock, wait=False) as is_free:
         if is_free:
-            yield _opened(directory, traits)
+            yield _opened(directory, digests)
             return
     _logger.warning("Waiting for another process that fits the same in %s.", directory)
-    with alone(lock):
-        yield _opened(directory, traits)
+    with exclusive_lock(lock):
+        yield _opened(directory, digests)
 
 
-def _opened(directory: Path, traits: Traits) -> KeptFit:
-    """Return what is kept of a fit, after a look at whether it is of this one."""
+def _opened(directory: Path, digests: FitDigests) -> KeptFit:
+    """Return the objects in the directory of a fit, if it is this fit's."""
     for leftover, written in left_by_killed(directory.glob(".*.tmp")):
         if written.suffix in (".pickle", ".json"):
             leftover.unlink(missing_ok=True)
@@ -149,8 +161,8 @@ def _opened(directory: Path, traits: Traits) -> KeptFit:
     if path.exists():
         there = _read_manifest(path)
         if kept.has_something:
-            _check_same(directory, there, traits)
-        elif there != traits:  # one that failed before anything was found
+            _check_same(directory, there, digests)
+        elif there != digests:  # one that failed before anything was found
             kept.remove("seeds")
             path.unlink()
     elif kept.has_something:
@@ -159,37 +171,30 @@ def _opened(directory: Path, traits: Traits) -> KeptFit:
             f"but no {MANIFEST}; name another directory."
         )
     if not path.exists():
-        manifest = {"format": FORMAT, "traits": traits}
-        write_whole(path, [json.dumps(manifest, indent=1).encode()])
+        write_whole(path, [dump_manifest({"traits": digests}, FORMAT, indent=1)])
     return kept
 
 
-def _read_manifest(path: Path) -> dict[str, Trait]:
+def _read_manifest(path: Path) -> dict[str, FitDigest]:
     try:
-        content = json.loads(path.read_bytes())
-        number = int(content["format"])
-        traits = {
-            str(name): Trait(*map(str, t)) for name, t in content["traits"].items()
+        content, number = load_manifest(path.read_bytes())
+        digests = {
+            str(name): FitDigest(*map(str, t)) for name, t in content["traits"].items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{path} is no description of a fit ({error}). Remove the directory to fit "
             "anew, or name another as checkpoint."
         ) from error
-    if number > FORMAT:
-        raise ValueError(
-            f"{path} has format {number}; this version of jedi_sklearn reads formats "
-            f"up to {FORMAT}. Install a newer one, or name another directory as "
-            "checkpoint."
-        )
-    return traits
+    check_format(path, number, FORMAT, "name another directory as checkpoint")
+    return digests
 
 
-def _check_same(directory: Path, there: Traits, here: Traits) -> None:
+def _check_same(directory: Path, there: FitDigests, here: FitDigests) -> None:
     differences = [
-        _difference(name, there.get(name), here.get(name))
+        here.get(name, NOTHING).difference(name, there.get(name, NOTHING))
         for name in sorted({*there, *here})
-        if _digest_of(there, name) != _digest_of(here, name)
+        if here.get(name, NOTHING).digest != there.get(name, NOTHING).digest
     ]
     if differences:
         raise ValueError(
@@ -197,24 +202,6 @@ def _check_same(directory: Path, there: Traits, here: Traits) -> None:
             f"{'; '.join(differences)}. Give what that fit was given to go on with it, "
             "name another directory, or remove this one."
         )
-
-
-def _digest_of(traits: Traits, name: str) -> str | None:
-    return traits[name].digest if name in traits else None
-
-
-def _difference(name: str, there: Trait | None, here: Trait | None) -> str:
-    if there is None or here is None:
-        return f"{name} only {'here' if there is None else 'there'}"
-    if there.shown or here.shown:
-        return f"{name}={there.shown} there, {here.shown} here"
-    return f"other {name}"
-
-
-def _key(traits: Traits) -> str:
-    """Return the name of the directory of a fit among others."""
-    content = "".join(f"{name}\0{traits[name].digest}\0" for name in sorted(traits))
-    return blake2b(content.encode(), digest_size=8).hexdigest()
 
 
 def _digest(content: bytes) -> bytes:

@@ -1,30 +1,44 @@
-"""A fit, from what was given to fitted experts and trained weights."""
+"""The steps of a fit.
+
+Seeds, experts, embeddings, rows, training: what each step finds can be kept in a
+checkpoint, and is read from there when the same fit is run again. This module imports
+torch; `jedi_classifier` imports it when it fits.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ..embeddings import as_store
+from ..embeddings._as_store import as_store
 from ..embeddings._embed_datasets import embed_datasets
 from ..experts.embed import Embedding, check_width
 from ..experts.expert import Expert, is_frozen
-from ..experts.fit import (
-    check_labels_known,
-    fit_encoders,
-    fit_heads,
-    read_experts,
-    seed_experts,
-)
+from ..experts.fit import fit_encoders, read_experts, seed_experts
+from ..experts.heads import check_labels_known, fit_heads
 from ..inputs.training_data import TrainingData, hold_out
 from ..models.weights import linear_weights
+from ..training.callbacks.resume import Saving
+from ..training.data.rows import TrainingRows
+from ..training.distributed import n_processes
+from ..training.from_params import (
+    config_of,
+    first_weights,
+    losses_of,
+    objective_of,
+    tasks_of,
+)
+from ..training.network.scaling import Scaling
+from ..training.train import Monitors, Trained, train
 from ..utils.fit_task import FitTask
 from ..utils.progress import timed
 from .checkpoint import KeptFit
@@ -34,126 +48,68 @@ from .fit_rows import (
     warn_of_frozen_heads,
     without_missing,
 )
+from .fit_state import FitInputs, FitState
 from .parameters import draw_seeds
-
-if TYPE_CHECKING:
-    from ..training import Trained, TrainingRows, Watchers
 
 _logger = logging.getLogger(__name__)
 
-# Encoders, heads and the training, of which callbacks are told.
+# Encoders, heads and the training, which callbacks are told of.
 N_PARTS = 3
+NOT_KEPT = KeptFit(None)
 
 Params = Mapping[str, Any]
 Embeddings = dict[str, list[Embedding]]
 
 
-class Given(NamedTuple):
-    """What there is to fit on.
-
-    Attributes
-    ----------
-    data : TrainingData
-    held_out : TrainingData or None
-        The validation rows, where some were given.
-    datasets : list of str
-        All that have a place in the training, with rows in `data` or without.
-    labelled : list of str
-        Those of them that have a student.
-    """
-
-    data: TrainingData
-    held_out: TrainingData | None
-    datasets: list[str]
-    labelled: list[str]
-
-
-class LastFit(NamedTuple):
-    """What another fit left, to go on from.
-
-    Attributes
-    ----------
-    experts : list of Expert
-    weights : dict of str to list
-        Of `training.Weights`.
-    teacher_input : str
-    scaling : sequence of ndarray or None
-        Of `training.Scaling`; None has one made of the rows.
-    sizes : mapping of str to float
-        The sizes of datasets in Eq. (2) to which those of the rows are added.
-    """
-
-    experts: list[Expert]
-    weights: Mapping[str, Any]
-    teacher_input: str
-    scaling: Sequence[Any] | None
-    sizes: Mapping[str, float]
-
-
-class FitResult(NamedTuple):
-    """What a fit finds.
-
-    Attributes
-    ----------
-    experts : list of Expert
-        Fitted.
-    trained : Trained
-    sizes : dict of str to float
-        Of the datasets, as in Eq. (2).
-    """
-
-    experts: list[Expert]
-    trained: Trained
-    sizes: dict[str, float]
-
-
 def run_fit(
     params: Params,
-    given: Given,
-    last: LastFit | None,
-    kept: KeptFit,
-    task: FitTask,
-) -> FitResult:
+    inputs: FitInputs,
+    resume_from: FitState | None = None,
+    kept: KeptFit = NOT_KEPT,
+    task: FitTask | None = None,
+) -> FitState:
     """Fit the experts that are not frozen, then train students and teachers.
 
     Parameters
     ----------
     params : mapping of str to object
         Of `JEDIClassifier`.
-    given : Given
-    last : LastFit or None
+    inputs : FitInputs
+    resume_from : FitState, optional
+        Result of the fit that this one continues. Its experts stay as they are.
     kept : KeptFit
-        What was found before is taken from there, and what is found is kept.
-    task : FitTask
-        The fit, whose parts are N_PARTS; a `FitResult` is what it finds.
+        Checkpoint, from which earlier results are read and to which new ones go.
+    task : FitTask, optional
+        The fit, whose parts are N_PARTS; it finds a `FitState`.
     """
+    task = task or FitTask()
     seed, experts_seed = _seeds(params["random_state"], kept)
-    if last is None:
-        experts = read_experts(params["experts"], given.labelled, list(params))
+    if resume_from is None:
+        experts = read_experts(params["experts"], inputs.labelled, list(params))
         experts = seed_experts(experts, experts_seed)
     else:
-        experts = _last_experts(params, given, last)
-    finished: FitResult | None = kept.read("result")
+        experts = _experts_of(resume_from, params, inputs)
+    finished: FitState | None = kept.read("result")
     if finished is not None:
-        return finished._replace(experts=_with_frozen(finished.experts, experts))
-    if given.held_out is None and (params["early_stopping"] or params["keep_expert"]):
-        warn_of_frozen_heads(experts, given.labelled)
-        data, held_out = hold_out(given.data, params["validation_fraction"], seed)
-        given = given._replace(data=data, held_out=held_out)
-    if last is None:
+        return replace(finished, experts=_with_frozen(finished.experts, experts))
+    if inputs.held_out is None and (params["early_stopping"] or params["keep_expert"]):
+        warn_of_frozen_heads(experts, inputs.labelled)
+        data, held_out = hold_out(inputs.data, params["validation_fraction"], seed)
+        inputs = replace(inputs, data=data, held_out=held_out)
+    if resume_from is None:
         experts, data, embeddings = _fit_experts(
-            params, experts, given.data, kept, task
+            params, experts, inputs.data, kept, task
         )
     else:
-        data, embeddings = _embedded(params, experts, given.data)
-        _check_widths(experts, embeddings, last)
-    rows = training_rows(experts, embeddings, data, given.datasets)
-    result = _train(params, given, experts, rows, last, seed, kept, task)
-    if result.trained.problem is None:
-        kept.write("result", result._replace(experts=_without_frozen(experts)))
+        data, embeddings = _embedded(params, experts, inputs.data)
+        _check_widths(experts, embeddings, resume_from)
+    rows = training_rows(experts, embeddings, data, inputs.datasets)
+    state = _train(params, inputs, experts, rows, resume_from, seed, kept, task)
+    if state.problem is None:
+        kept.write("result", replace(state, experts=_without_frozen(experts)))
         kept.remove("training")
         kept.remove("experts")
-    return result
+    return state
 
 
 def one_epoch(params: Params, n_before: int) -> dict[str, Any]:
@@ -164,7 +120,7 @@ def one_epoch(params: Params, n_before: int) -> dict[str, Any]:
     params : mapping of str to object
         Of `JEDIClassifier`.
     n_before : int
-        Number of epochs before it, whose shuffles and masks are not to come again.
+        Number of earlier epochs, whose shuffles and masks must not come again.
     """
     n_phases = 1 if params["schedule"] == "joint" else 2
     seed = params["random_state"]
@@ -182,20 +138,23 @@ def one_epoch(params: Params, n_before: int) -> dict[str, Any]:
     }
 
 
+def check_losses(params: Params) -> None:
+    """Raise ValueError for a user's own loss that does not give one value a row."""
+    losses_of(params)
+
+
 def check_one_process() -> None:
     """Raise ValueError where several processes train together."""
-    from .. import training
-
-    if training.n_processes() > 1:
+    if n_processes() > 1:
         raise ValueError(
-            f"checkpoint cannot be used by the {training.n_processes()} processes that "
+            f"checkpoint cannot be used by the {n_processes()} processes that "
             "torch.distributed has started; set checkpoint=None."
         )
 
 
 def _seeds(random_state: Any, kept: KeptFit) -> tuple[int, int]:
     """Return the seeds of the training and of the experts."""
-    # Drawn in any case, as a RandomState is another one afterwards.
+    # Drawn in any case: a RandomState is another one afterwards.
     drawn = draw_seeds(random_state)
     before: tuple[int, int] | None = kept.read("seeds")
     if before is None:
@@ -203,18 +162,24 @@ def _seeds(random_state: Any, kept: KeptFit) -> tuple[int, int]:
     return before or drawn
 
 
-def _last_experts(params: Params, given: Given, last: LastFit) -> list[Expert]:
-    """Return the experts of the last fit, where it can be gone on from."""
-    if params["teacher_input"] != last.teacher_input:
+def _experts_of(state: FitState, params: Params, inputs: FitInputs) -> list[Expert]:
+    """Return the experts of a fit that can be continued.
+
+    Raises
+    ------
+    ValueError
+        If the teachers are to have another input, or a label is new to an expert.
+    """
+    if params["teacher_input"] != state.teacher_input:
         raise ValueError(
             f"To go on from the last fit teacher_input must be that of it, "
-            f"{last.teacher_input!r}, got {params['teacher_input']!r}."
+            f"{state.teacher_input!r}, got {params['teacher_input']!r}."
         )
-    for expert in last.experts:
-        if expert.name in given.data.labels:
-            labels = given.data.labels[expert.name]
+    for expert in state.experts:
+        if expert.name in inputs.data.labels:
+            labels = inputs.data.labels[expert.name]
             check_labels_known(expert.name, expert.head, labels)
-    return last.experts
+    return state.experts
 
 
 def _fit_experts(
@@ -224,7 +189,7 @@ def _fit_experts(
     kept: KeptFit,
     task: FitTask,
 ) -> tuple[list[Expert], TrainingData, Embeddings]:
-    """Return fitted experts, the rows that they can embed and their embeddings."""
+    """Return fitted experts, the rows that they can embed, and their embeddings."""
     before: list[Expert] | None = kept.read("experts")
     if before is None:
         fitted = fit_encoders(
@@ -240,11 +205,12 @@ def _fit_experts(
 
 
 def _without_frozen(experts: Sequence[Expert]) -> list[Expert]:
-    """Leave out the encoders that are as they were given, which may be large."""
+    """Leave out frozen encoders: they may be large, and are given again."""
     return [e._replace(encoder=_unfrozen_parts(e.encoder)) for e in experts]
 
 
 def _with_frozen(kept: Sequence[Expert], given: Sequence[Expert]) -> list[Expert]:
+    """Undo `_without_frozen`, with frozen encoders of experts as they were given."""
     return [
         k._replace(encoder=_completed(k.encoder, g.encoder))
         for k, g in zip(kept, given, strict=True)
@@ -257,7 +223,7 @@ def _unfrozen_parts(encoder: Any) -> Any:
         return None
     if not isinstance(encoder, Pipeline):
         return encoder
-    return _of_steps(encoder, [_unfrozen_parts(step) for _, step in encoder.steps])
+    return _with_steps(encoder, [_unfrozen_parts(step) for _, step in encoder.steps])
 
 
 def _completed(kept: Any, given: Any) -> Any:
@@ -266,10 +232,10 @@ def _completed(kept: Any, given: Any) -> Any:
     if not isinstance(kept, Pipeline):
         return kept
     parts = [own for _, own in kept.steps], [own for _, own in given.steps]
-    return _of_steps(kept, list(map(_completed, *parts)))
+    return _with_steps(kept, list(map(_completed, *parts)))
 
 
-def _of_steps(pipeline: Pipeline, steps: list[Any]) -> Pipeline:
+def _with_steps(pipeline: Pipeline, steps: list[Any]) -> Pipeline:
     """Return a fitted Pipeline with other steps."""
     changed = copy(pipeline)
     names = [name for name, _ in pipeline.steps]
@@ -291,76 +257,108 @@ def _embedded(
 
 
 def _check_widths(
-    experts: Sequence[Expert], embeddings: Embeddings, last: LastFit
+    experts: Sequence[Expert], embeddings: Embeddings, state: FitState
 ) -> None:
     """Raise ValueError where an expert embeds new rows in another width."""
     some = next(iter(embeddings.values()))
-    adjustments = last.weights["adjustments"]
+    adjustments = state.weights.adjustments
     for expert, embedding, adjustment in zip(experts, some, adjustments, strict=True):
         check_width(expert.name, embedding.shape[1], len(adjustment.up.intercept))
 
 
 def _train(
     params: Params,
-    given: Given,
+    inputs: FitInputs,
     experts: list[Expert],
     rows: TrainingRows,
-    last: LastFit | None,
+    resume_from: FitState | None,
     seed: int,
     kept: KeptFit,
     task: FitTask,
-) -> FitResult:
-    from .. import training
-
+) -> FitState:
+    """Train students and teachers on the rows as they are laid out."""
     names = [expert.name for expert in experts]
-    tasks = training.tasks_of(names, given.labelled, given.datasets)
-    sizes = dict(zip(given.datasets, rows.sizes, strict=True))
+    tasks = tasks_of(names, inputs.labelled, inputs.datasets)
+    sizes = dict(zip(inputs.datasets, rows.sizes, strict=True))
     scaling = None
-    if last is None:
+    if resume_from is None:
         heads = [linear_weights(experts[task.expert].head) for task in tasks]
-        start = training.first_weights(params, heads, tasks, rows.widths)
+        start = first_weights(params, heads, tasks, rows.widths)
     else:
-        start = training.Weights(**last.weights)
-        sizes = {name: n + last.sizes.get(name, 0.0) for name, n in sizes.items()}
-        if last.scaling is not None:
-            scaling = training.Scaling(*last.scaling)
-    trained = training.train(
+        start = resume_from.weights
+        sizes = {name: n + resume_from.sizes.get(name, 0) for name, n in sizes.items()}
+        if resume_from.scaling is not None:
+            scaling = Scaling(*resume_from.scaling)
+
+    def state_of(trained: Trained) -> FitState:
+        return _state_of(trained, params, inputs, experts, sizes, resume_from)
+
+    monitors = _monitors(params, inputs, experts, rows.widths, kept)
+    trained = train(
         rows,
         tasks,
         start,
-        training.objective_of(params, given.datasets, list(sizes.values())),
-        training.optimisation_of(params, seed),
+        objective_of(params, inputs.datasets, list(sizes.values())),
+        config_of(params, seed),
         scaling=scaling,
-        watchers=_watchers(params, given, experts, rows.widths, kept)._replace(
-            task=task.finding(lambda trained: FitResult(experts, trained, sizes))
-        ),
+        monitors=replace(monitors, task=task.finding(state_of)),
     )
-    return FitResult(experts, trained, sizes)
+    return state_of(trained)
 
 
-def _watchers(
+def _state_of(
+    trained: Trained,
     params: Params,
-    given: Given,
+    inputs: FitInputs,
+    experts: list[Expert],
+    sizes: dict[str, float],
+    resume_from: FitState | None,
+) -> FitState:
+    """Return the state after a training, or after some of its epochs."""
+    kept = [
+        name
+        for name, is_better in zip(
+            inputs.labelled, trained.expert_is_better, strict=True
+        )
+        if params["keep_expert"] and is_better
+    ]
+    history = trained.history
+    if resume_from is not None:
+        kept = [*resume_from.kept_experts, *kept]
+        history = pd.concat([resume_from.history, history])
+    return FitState(
+        experts=list(experts),
+        weights=trained.weights,
+        scaling=(trained.scaling.mean, trained.scaling.scale),
+        teacher_input=params["teacher_input"],
+        sizes=sizes,
+        labelled=list(inputs.labelled),
+        kept_experts=kept,
+        history=history,
+        problem=trained.problem,
+    )
+
+
+def _monitors(
+    params: Params,
+    inputs: FitInputs,
     experts: list[Expert],
     widths: Sequence[int],
     kept: KeptFit,
-) -> Watchers:
-    from .. import training
-
+) -> Monitors:
+    """Return what watches over the training: validation, checkpoint, callbacks."""
     validation = None
-    if given.held_out is not None:
-        data, seen = _embedded(params, experts, given.held_out)
-        validation = validation_of(
-            experts, seen, data, given.datasets, given.labelled, widths
-        )
+    if inputs.held_out is not None:
+        data, embeddings = _embedded(params, experts, inputs.held_out)
+        validation = validation_of(experts, embeddings, data, inputs, widths)
     saving = None
     if kept.directory is not None:
-        saving = training.Saving(
+        saving = Saving(
             partial(kept.write, "training"),
             kept.read("training"),
             params["checkpoint_epochs"],
             params["checkpoint_minutes"],
         )
-    return training.Watchers(
+    return Monitors(
         validation, params["callbacks"] or (), saving, verbose=params["verbose"]
     )

@@ -1,4 +1,4 @@
-"""On what a fit depends, by which the fit that is kept is known again."""
+"""What a fit depends on; used to recognise its checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
 
 from ..embeddings import UnidentifiedError, fingerprint, sample_ids
@@ -17,36 +16,25 @@ from ..inputs.containers import take_rows
 from ..inputs.read_y import Targets
 from ..inputs.training_data import TrainingData
 from ..utils.device import available_device
-from .checkpoint import KeptFit, Trait, keep_fit
-from .fit import Given, LastFit, check_one_process
+from .checkpoint import FitDigest, KeptFit, keep_fit
+from .fit_state import FitInputs, FitState
+from .parameters import WITHOUT_INFLUENCE
 
-# Where something is kept or shown, or by how many workers, changes no result; the rest
-# has traits of its own.
-NO_TRAITS = {
-    "callbacks",
-    "checkpoint",
-    "checkpoint_epochs",
-    "checkpoint_minutes",
-    "device",
-    "experts",
-    "memory",
-    "n_jobs",
-    "verbose",
-    "warm_start",
-}
+# These have digests of their own, or, as warm_start, take part in another way.
+APART = {"callbacks", "device", "experts", "warm_start"}
 SHOWN_LENGTH = 80
 
 
 @contextmanager
 def kept_fit(
     params: Mapping[str, Any],
-    given: Given,
+    inputs: FitInputs,
     targets: Targets,
-    last: LastFit | None,
+    resume_from: FitState | None,
     *,
     is_clone: bool,
 ) -> Iterator[KeptFit]:
-    """Open the checkpoint of a fit, if there is to be one; see `traits_of`.
+    """Open the checkpoint of a fit, if there is to be one; see `digests_of`.
 
     Parameters
     ----------
@@ -56,26 +44,30 @@ def kept_fit(
     if params["checkpoint"] is None:
         yield KeptFit(None)
         return
-    check_one_process()
-    traits = traits_of(params, given, targets, last)
+    digests = digests_of(params, inputs, targets, resume_from)
     is_one_of_many = params["warm_start"] or is_clone
-    with keep_fit(params["checkpoint"], traits, is_one_of_many=is_one_of_many) as kept:
+    with keep_fit(params["checkpoint"], digests, is_one_of_many=is_one_of_many) as kept:
         yield kept
 
 
-def traits_of(
-    params: Mapping[str, Any], given: Given, targets: Targets, last: LastFit | None
-) -> dict[str, Trait]:
-    """Return all on which the result of a fit depends, by names for messages.
+def digests_of(
+    params: Mapping[str, Any],
+    inputs: FitInputs,
+    targets: Targets,
+    resume_from: FitState | None,
+) -> dict[str, FitDigest]:
+    """Return a digest of everything that the result of a fit depends on.
+
+    The names are for messages.
 
     Parameters
     ----------
     params : mapping of str to object
         Of `JEDIClassifier`.
-    given : Given
+    inputs : FitInputs
     targets : Targets
         The labels as they are reported.
-    last : LastFit or None
+    resume_from : FitState or None
         From which the fit goes on.
 
     Raises
@@ -83,49 +75,51 @@ def traits_of(
     ValueError
         If something cannot be told apart from others of its kind.
     """
-    traits = {
-        name: _of_value(name, value)
+    digests = {
+        name: _digest_of_value(name, value)
         for name, value in params.items()
-        if name not in NO_TRAITS
+        if name not in WITHOUT_INFLUENCE | APART
     }
-    traits["device"] = _of_value("device", available_device(params["device"]))
+    digests["device"] = _digest_of_value("device", available_device(params["device"]))
     for number, callback in enumerate(params["callbacks"] or ()):
-        traits[f"callbacks[{number}]"] = _of(f"callbacks[{number}]", _known(callback))
+        digests[f"callbacks[{number}]"] = _digest(
+            f"callbacks[{number}]", _as_given(callback)
+        )
     for name, expert in named_experts(params["experts"] or ()):
         # A clone is what is fitted, and has lost what a frozen one keeps.
         known = clone(expert, safe=False)
-        traits[f"expert {name!r}"] = _of(f"expert {name!r}", known)
-    traits |= _of_data(given.data, "")
+        digests[f"expert {name!r}"] = _digest(f"expert {name!r}", known)
+    digests |= _digests_of_data(inputs.data, "")
     for name, labels in targets.labels.items():
         reported = targets.reported(name, labels.classes).tolist()
-        traits[f"labels of dataset {name!r}"] = _of("y", (reported, labels.codes))
-    if given.held_out is not None:
-        traits |= _of_data(given.held_out, "validation ")
-        for name, labels in given.held_out.labels.items():
+        digests[f"labels of dataset {name!r}"] = _digest("y", (reported, labels.codes))
+    if inputs.held_out is not None:
+        digests |= _digests_of_data(inputs.held_out, "validation ")
+        for name, labels in inputs.held_out.labels.items():
             known = (labels.classes.tolist(), labels.codes)
-            traits[f"validation labels of dataset {name!r}"] = _of("y_val", known)
-    if last is not None:
-        weights = [np.asarray(a) for a in _leaves(list(last.weights.values()))]
-        traits["fit that it goes on from"] = _of("weights", weights)
-    return traits
+            digests[f"validation labels of dataset {name!r}"] = _digest("y_val", known)
+    if resume_from is not None:
+        weights = resume_from.weights.arrays()
+        digests["fit that it goes on from"] = _digest("weights", weights)
+    return digests
 
 
-def _of_data(data: TrainingData, kind: str) -> dict[str, Trait]:
-    traits = {}
+def _digests_of_data(data: TrainingData, kind: str) -> dict[str, FitDigest]:
+    digests = {}
     for table, rows in data.datasets.parts():
         name = f"dataset {table.name!r}"
         try:
             ids = sample_ids(take_rows(table.values, rows))
         except UnidentifiedError as error:
             raise _unidentified(f"the {kind}rows of {name}", error) from error
-        traits[f"{kind}rows of {name}"] = _of("X", ids)
+        digests[f"{kind}rows of {name}"] = _digest("X", ids)
         weights = tuple(data.weights[table.name])
-        traits[f"{kind}weights of {name}"] = _of("sample_weight", weights)
-    return traits
+        digests[f"{kind}weights of {name}"] = _digest("sample_weight", weights)
+    return digests
 
 
-def _of_value(name: str, value: Any) -> Trait:
-    """Return the trait of a parameter; 1 is 1.0, and NumPy's str is str."""
+def _digest_of_value(name: str, value: Any) -> FitDigest:
+    """Return the digest of a parameter; 1 is 1.0, and NumPy's str is str."""
     if isinstance(value, bool):
         plain: Any = value
     elif isinstance(value, Real):
@@ -133,24 +127,21 @@ def _of_value(name: str, value: Any) -> Trait:
     elif isinstance(value, str):
         plain = str(value)
     else:
-        return _of(name, value)._replace(shown=_shown(value))
-    return Trait(repr(plain), repr(plain))
+        text = repr(value)
+        is_readable = len(text) < SHOWN_LENGTH and " at 0x" not in text
+        return _digest(name, value)._replace(shown=text if is_readable else "")
+    return FitDigest(repr(plain), repr(plain))
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < SHOWN_LENGTH and " at 0x" not in text else ""
-
-
-def _of(name: str, value: Any) -> Trait:
+def _digest(name: str, value: Any) -> FitDigest:
     try:
-        return Trait(fingerprint(value))
+        return FitDigest(fingerprint(value))
     except UnidentifiedError as error:
         raise _unidentified(name, error) from error
 
 
-def _known(callback: Any) -> Any:
-    """Return what was said of a callback, which changes as it is used."""
+def _as_given(callback: Any) -> Any:
+    """Return class and parameters of a callback, whose attributes change in use."""
     callback = callback[-1] if isinstance(callback, tuple) else callback
     if isinstance(callback, type):
         return callback
@@ -158,12 +149,6 @@ def _known(callback: Any) -> Any:
     if all(hasattr(callback, name) for name in names):
         return type(callback), [getattr(callback, name) for name in names]
     return type(callback), callback.get_params(deep=False)
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, list | tuple):
-        return [leaf for part in value for leaf in _leaves(part)]
-    return [value]
 
 
 def _unidentified(what: str, error: UnidentifiedError) -> ValueError:

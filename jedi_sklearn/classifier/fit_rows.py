@@ -1,10 +1,13 @@
-"""Between the estimator and the training: what goes in and what comes out."""
+"""From embedded datasets to training and validation rows.
+
+Labels become the class numbers of the students, and datasets their positions in the
+training.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +19,9 @@ from ..experts.expert import Expert, is_frozen
 from ..inputs.row_weights import RowWeights
 from ..inputs.training_data import TrainingData
 from ..models.weights import linear_weights
-
-if TYPE_CHECKING:
-    from ..training import TrainingRows, Validation
+from ..training.callbacks.validation import Validation
+from ..training.data.rows import TrainingRows, stack_rows
+from .fit_state import FitInputs
 
 
 def without_missing(
@@ -69,11 +72,9 @@ def training_rows(
         Of the datasets of `data` by each expert.
     data : TrainingData
     datasets : sequence of str
-        All that are trained on, which the training knows by their numbers: one
-        without rows here has a place all the same.
+        Names of all datasets of the training. One without rows here keeps its
+        position all the same.
     """
-    from .. import training
-
     classes = {e.name: e.head.classes_ for e in experts if e.name in data.labels}
     nothing = [part[:0] for part in next(iter(embeddings.values()))]
     no_weights = RowWeights(np.ones(0), np.ones(0))
@@ -83,9 +84,9 @@ def training_rows(
             codes.append(None)
             continue
         own = data.labels[name].codes_in(classes[name])
-        # A label that the student does not know is one that it never predicts.
+        # A label that the student does not know gets a number that it never predicts.
         codes.append(np.where(own == -2, len(classes[name]), own))
-    return training.stack_rows(
+    return stack_rows(
         [embeddings.get(name, nothing) for name in datasets],
         codes,
         [data.weights.get(name, no_weights) for name in datasets],
@@ -96,34 +97,31 @@ def validation_of(
     experts: Sequence[Expert],
     embeddings: dict[str, list[Embedding]],
     held_out: TrainingData,
-    datasets: Sequence[str],
-    labelled: Sequence[str],
+    inputs: FitInputs,
     widths: Sequence[int],
 ) -> Validation:
     """Lay out rows that are not trained on, as `training_rows` does.
 
     Parameters
     ----------
-    experts, embeddings, held_out, datasets
+    experts, embeddings, held_out
         See `training_rows`.
-    labelled : sequence of str
-        The datasets that have a student.
+    inputs : FitInputs
+        Says which datasets there are, and which have a student.
     widths : sequence of int
-        Of the embeddings in training.
+        Widths of the embeddings in training.
 
     Raises
     ------
     ValueError
         If an expert returned embeddings of another width.
     """
-    from .. import training
-
     for expert, embedding, width in zip(
         experts, next(iter(embeddings.values())), widths, strict=True
     ):
         check_width(expert.name, embedding.shape[1], width)
-    rows = training_rows(experts, embeddings, held_out, datasets)
-    accuracies = dict.fromkeys(labelled, float("nan"))
+    rows = training_rows(experts, embeddings, held_out, inputs.datasets)
+    accuracies = dict.fromkeys(inputs.labelled, float("nan"))
     for number, expert in enumerate(experts):
         if expert.name in held_out.labels:
             labels = held_out.labels[expert.name]
@@ -131,7 +129,7 @@ def validation_of(
             scores = linear_weights(expert.head)(embedding)
             hits = scores.argmax(axis=1) == labels.codes_in(expert.head.classes_)
             accuracies[expert.name] = float(hits[labels.labelled].mean())
-    return training.Validation(rows, list(accuracies.values()))
+    return Validation(rows, list(accuracies.values()))
 
 
 def warn_of_frozen_heads(experts: Sequence[Expert], labelled: Sequence[str]) -> None:

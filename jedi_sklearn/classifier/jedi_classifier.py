@@ -5,24 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from ..embeddings import as_store
+from ..embeddings._as_store import as_store
 from ..embeddings._embed_datasets import embed_parts, missing_rows
+from ..experts.embed import Embedding
 from ..experts.expert import split_expert, take_sparse
 from ..inputs.checks import check_has_student, check_same_students
 from ..inputs.feature_names import check_features, set_features
-from ..inputs.multidataset import MultiDataset
+from ..inputs.multidataset import MultiDataset, Part
 from ..inputs.read_x import as_students_rows, check_further, is_row_wise
 from ..inputs.read_y import (
     Targets,
@@ -38,14 +37,13 @@ from ..inputs.training_data import (
     read_validation,
 )
 from ..models.versioned_state import VersionedState
+from ..models.weights import Branch
 from ..utils.device import available_device
 from ..utils.diagram import classifier_block
-from ..utils.fit_task import CallbackSupportMixin, FitTask, begin_fit, with_callbacks
-from .build_models import distilled_classifiers
-from .checkpoint import KeptFit
-from .fit import N_PARTS, FitResult, Given, LastFit, one_epoch, run_fit
+from ..utils.fit_task import CallbackSupportMixin, begin_fit, with_callbacks
 from .fit_identity import kept_fit
-from .parameters import check_parameters, check_sources
+from .fit_state import FitInputs, FitState
+from .parameters import WITHOUT_INFLUENCE, check_parameters, check_sources
 
 
 class JEDIClassifier(
@@ -497,7 +495,9 @@ class JEDIClassifier(
     @with_callbacks
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any
-    ) -> FitResult:
+    ) -> FitState:
+        from . import fit as steps
+
         self._check_parameters()
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together; one is None.")
@@ -507,21 +507,28 @@ class JEDIClassifier(
         held_out = None
         if X_val is not None:
             held_out = read_validation(X_val, y_val, self._name_of_array(), data)
-        given = Given(data, held_out, list(data.datasets), list(data.labels))
-        last = None
+        inputs = FitInputs(data, held_out, list(data.datasets), list(data.labels))
+        resume_from = None
         if self.warm_start and hasattr(self, "students_"):
-            check_same_students(given.labelled, list(self.students_))
-            # Its rows are others, by which the new ones are scaled and weighed.
-            last = self._last_fit()._replace(scaling=None, sizes={})
+            check_same_students(inputs.labelled, list(self.students_))
+            resume_from = self._state.on_other_rows()
         params = self.get_params(deep=False)
-        found = partial(self._fitted_attributes, X, given, targets)
-        task = begin_fit(self, X, y, sample_weight, found, N_PARTS)
+
+        def attributes(state: FitState) -> dict[str, Any]:
+            # Computed on a copy: callbacks are told of them before there are any.
+            fitted = copy(self)
+            fitted._set_fitted(X, inputs, targets, state)
+            return dict(vars(fitted))
+
+        task = begin_fit(self, X, y, sample_weight, attributes, steps.N_PARTS)
+        if self.checkpoint is not None:
+            steps.check_one_process()
         is_clone = getattr(self, "_is_clone", False)
-        with kept_fit(params, given, targets, last, is_clone=is_clone) as kept:
-            result = run_fit(params, given, last, kept, task)
-        self._set_fitted(X, given, targets, result)
-        task.end(lambda: result)
-        return result
+        with kept_fit(params, inputs, targets, resume_from, is_clone=is_clone) as kept:
+            state = steps.run_fit(params, inputs, resume_from, kept, task)
+        self._set_fitted(X, inputs, targets, state)
+        task.end(lambda: state)
+        return state
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -555,30 +562,30 @@ class JEDIClassifier(
         ValueError
             If a dataset or a label is not known, or anything that `fit` raises for.
         """
+        from . import fit as steps
+        from .build_models import model_attributes
+
         self._check_parameters()
         known = self._known_labels()
         data, targets = self._read(X, y, sample_weight, known)
-        params = one_epoch(self.get_params(deep=False), getattr(self, "n_iter_", 0))
+        n_before = getattr(self, "n_iter_", 0)
+        params = steps.one_epoch(self.get_params(deep=False), n_before)
         if not known:
             check_trainable(y, data.labels)
             check_sources(self.distill_from, list(data.datasets))
             check_classes(classes, targets, targets.classes)
-            given = Given(data, None, list(data.datasets), list(data.labels))
-            result = run_fit(params, given, None, KeptFit(None), FitTask())
-            self._set_fitted(X, given, targets, result)
-            _warn(result)
-            return self
-        check_further(X, data.datasets, self.datasets_)
-        check_sources(self.distill_from, self.datasets_)
-        check_classes(classes, targets, known)
-        check_features(self, X, data.datasets)
-        given = Given(data, None, self.datasets_, list(self.students_))
-        last = self._last_fit()
-        result = run_fit(params, given, last, KeptFit(None), FitTask())
-        history = pd.concat([self.history_, result.trained.history])
-        self._set_models(result)
-        self._set_history(history)
-        _warn(result)
+            inputs = FitInputs(data, None, list(data.datasets), list(data.labels))
+            state = steps.run_fit(params, inputs)
+            self._set_fitted(X, inputs, targets, state)
+        else:
+            check_further(X, data.datasets, self.datasets_)
+            check_sources(self.distill_from, self.datasets_)
+            check_classes(classes, targets, known)
+            check_features(self, X, data.datasets)
+            inputs = FitInputs(data, None, self.datasets_, list(self.students_))
+            state = steps.run_fit(params, inputs, resume_from=self._state)
+            self.__dict__.update(model_attributes(state))
+        _warn(state)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -737,7 +744,11 @@ class JEDIClassifier(
         """
         from ..inspection._model_card import write_card
 
-        return write_card(self, X, y)
+        check_is_fitted(self)
+        left_out = {"experts", *WITHOUT_INFLUENCE}  # experts have a table of their own
+        params = self.get_params(deep=False).items()
+        shown = {name: value for name, value in params if name not in left_out}
+        return write_card(self, shown, X, y)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -760,15 +771,20 @@ class JEDIClassifier(
         check_features(self, X, datasets)
         for name in datasets:
             check_has_student(name, list(self.students_))
-        store = as_store(self.memory)
         scores = {}
         for table, rows in datasets.parts():
             student = self.students_[table.name]
-            (embeddings,) = embed_parts(student.branches, [(table, rows)], store)
-            there = ~missing_rows(embeddings)
+            embeddings, there = self._embed(student.branches, (table, rows))
             scores[table.name] = np.full((len(rows), len(student.classes_)), np.nan)
             scores[table.name][there] = student.scores([e[there] for e in embeddings])
         return datasets, scores
+
+    def _embed(
+        self, branches: Sequence[Branch], part: Part
+    ) -> tuple[list[Embedding], npt.NDArray[np.bool_]]:
+        """Return rows of a dataset as experts embed them, and which could be."""
+        (embeddings,) = embed_parts(branches, [part], as_store(self.memory))
+        return embeddings, ~missing_rows(embeddings)
 
     def _whole_scores(
         self, X: Any
@@ -794,12 +810,12 @@ class JEDIClassifier(
 
     def _check_parameters(self) -> None:
         """Raise before anything is done for what cannot be done."""
-        from ..training import losses_of
+        from .fit import check_losses
 
         params = self.get_params(deep=False)
         check_parameters(params)
         available_device(self.device)
-        losses_of(params)
+        check_losses(params)
         as_store(self.memory)
 
     def _read(
@@ -824,70 +840,17 @@ class JEDIClassifier(
         copy._is_clone = True
         return copy
 
-    def _last_fit(self) -> LastFit:
-        """Return what there is to go on from; an older version left less."""
-        return LastFit(
-            self._experts,
-            self._weights,
-            self._wired,
-            getattr(self, "_scaling", None),
-            getattr(self, "_sizes", {}),
-        )
-
     def _set_fitted(
-        self, X: Any, given: Given, targets: Targets, result: FitResult
+        self, X: Any, inputs: FitInputs, targets: Targets, state: FitState
     ) -> None:
         """Set all fitted attributes; nothing here can fail halfway."""
-        heads = {e.name: e.head for e in result.experts}
-        reported = {
-            name: targets.reported(name, heads[name].classes_)
-            for name in given.labelled
-        }
-        self.classes_ = np.unique(np.concatenate(list(reported.values())))
-        self._columns = {
-            name: np.searchsorted(self.classes_, labels)
-            for name, labels in reported.items()
-        }
-        self.kept_experts_ = [
-            name
-            for name, no_better in zip(
-                given.labelled, result.trained.no_better, strict=True
-            )
-            if self.keep_expert and no_better
-        ]
-        self._set_models(result)
-        self.datasets_ = given.datasets
-        self._set_history(result.trained.history)
-        set_features(self, X, given.data.datasets)
+        from .build_models import fitted_attributes
 
-    def _fitted_attributes(
-        self, X: Any, given: Given, targets: Targets, result: FitResult
-    ) -> dict[str, Any]:
-        """Return what `_set_fitted` would set."""
-        fitted = copy(self)
-        fitted._set_fitted(X, given, targets, result)
-        return dict(vars(fitted))
-
-    def _set_history(self, history: pd.DataFrame) -> None:
-        epochs = pd.RangeIndex(1, len(history) + 1, name="epoch")
-        self.history_ = history.set_index(epochs)
-        self.n_iter_ = len(history)
-
-    def _set_models(self, result: FitResult) -> None:
-        """Set what a further fit changes."""
-        trained = result.trained
-        self._experts = list(result.experts)
-        self._weights: dict[str, Any] = trained.weights._asdict()
-        self._wired = self.teacher_input
-        self._scaling = tuple(trained.scaling)
-        self._sizes = result.sizes
-        self.experts_ = {e.name: e.estimator for e in result.experts}
-        self.students_, self.teachers_ = distilled_classifiers(
-            result.experts, trained, list(self._columns), self.kept_experts_
-        )
+        self.__dict__.update(fitted_attributes(state, targets))
+        set_features(self, X, inputs.data.datasets)
 
 
-def _warn(result: FitResult) -> None:
+def _warn(state: FitState) -> None:
     """Say where a fit ended before its time, when nothing can fail any more."""
-    if result.trained.problem is not None:
-        warnings.warn(result.trained.problem, stacklevel=3)
+    if state.problem is not None:
+        warnings.warn(state.problem, stacklevel=3)

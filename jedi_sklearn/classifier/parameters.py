@@ -1,4 +1,7 @@
-"""What the parameters of `JEDIClassifier` may be."""
+"""Parameters of `JEDIClassifier`: accepted values, their role, and the paper's values.
+
+Defaults stand in the signature of the constructor.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..utils.accepted import Accepted, integer, number, one_of, or_callable
+from ..utils.accepted import (
+    Accepted,
+    check_accepted,
+    integer,
+    number,
+    one_of,
+    or_callable,
+    unsuitable,
+)
 
 
 def _are_names(value: Any) -> bool:
@@ -26,15 +37,9 @@ def _are_callbacks(value: Any) -> bool:
     return all(hasattr(callback, "on_epoch_end") for callback in callbacks)
 
 
-def _is_random_state(value: Any) -> bool:
-    if value is None or isinstance(value, np.random.RandomState):
-        return True
-    return integer(0, 2**32).holds(value)
-
-
 _CLASSIFICATION = one_of("cross_entropy", "hinge", "one_vs_rest_hinge", "squared_hinge")
 _POSITIVE = number(0, open_low=True)
-_ACCEPTED = {
+ACCEPTED = {
     "alpha": number(0),
     "beta": number(0),
     "gamma": number(0),
@@ -93,7 +98,11 @@ _ACCEPTED = {
         "integers but 0, and None",
     ),
     "random_state": Accepted(
-        _is_random_state,
+        lambda v: (
+            v is None
+            or isinstance(v, np.random.RandomState)
+            or integer(0, 2**32).holds(v)
+        ),
         "integers in [0, 2**32), RandomState instances and None",
     ),
     "warm_start": one_of(True, False),
@@ -103,16 +112,22 @@ _ACCEPTED = {
     "callbacks": Accepted(_are_callbacks, "lists of skorch callbacks, and None"),
 }
 
+# Parameters that say where something is kept or shown, or by how many workers it is
+# done. No result depends on them.
+WITHOUT_INFLUENCE = {
+    "checkpoint",
+    "checkpoint_epochs",
+    "checkpoint_minutes",
+    "memory",
+    "n_jobs",
+    "verbose",
+}
+
 
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise ValueError for the first parameter that is out of range."""
-    for name, accepted in _ACCEPTED.items():
-        value = parameters[name]
-        if not accepted.holds(value):
-            raise ValueError(
-                f"Invalid parameter value: {name}={value!r}. Valid values are "
-                f"{accepted.text}."
-            )
+    for name, accepted in ACCEPTED.items():
+        check_accepted(name, parameters[name], accepted)
 
 
 def check_sources(distill_from: Any, datasets: list[str]) -> None:
@@ -120,10 +135,8 @@ def check_sources(distill_from: Any, datasets: list[str]) -> None:
     if isinstance(distill_from, list | tuple):
         for name in distill_from:
             if name not in datasets:
-                raise ValueError(
-                    f"Invalid parameter value: distill_from={distill_from!r}. There is "
-                    f"no dataset {name!r} in X; it has {datasets}."
-                )
+                why = f"There is no dataset {name!r} in X; it has {datasets}."
+                raise unsuitable("distill_from", distill_from, why)
 
 
 def draw_seeds(random_state: Any) -> tuple[int, int]:
@@ -138,9 +151,9 @@ def draw_seeds(random_state: Any) -> tuple[int, int]:
 
 
 #: Parameters of `JEDIClassifier` as in sections 3 and 4.4 of the paper, for use as
-#: ``JEDIClassifier(experts, **PAPER_PARAMS)``. What the paper says nothing of stays the
-#: default: the batch size, and that targets are taken without dropout and gradient.
-#: That teachers start at random it says by its warm-up and by its Figure 3.
+#: ``JEDIClassifier(experts, **PAPER_PARAMS)``. What the paper does not mention stays
+#: the default: the batch size, and targets without dropout and gradient. Its warm-up
+#: and its Figure 3 imply that teachers start at random.
 PAPER_PARAMS: dict[str, Any] = {
     "alpha": 1.0,
     "beta": 1.0,

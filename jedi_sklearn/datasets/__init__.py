@@ -1,9 +1,9 @@
 """Small problems with several datasets: real images, and generated embeddings."""
 
-from jedi_sklearn.datasets._expert_embeddings import (
+from ._expert_embeddings import (
     make_expert_embeddings,
     stream_expert_embeddings,
 )
-from jedi_sklearn.datasets._glyphs import load_glyphs
+from ._glyphs import load_glyphs
 
 __all__ = ["load_glyphs", "make_expert_embeddings", "stream_expert_embeddings"]

@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import count
-from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 
-from jedi_sklearn.datasets._parameters import (
-    Problem,
-    Seed,
-    check_number,
-    check_problem,
-)
+from ..utils.accepted import check_accepted
+from ._problem import Problem, Seed, check_problem, integers_from
 
-# Rows are generated in blocks of at least so many, each from a seed of its own. They
-# are part of what a seed means: another number here gives other data.
+# Rows are generated in blocks of at least this many, each from a seed of its own.
+# Another number gives other data for the same `random_state`.
 MIN_BLOCK_ROWS = 256
-# What the random streams are for, as the first part of their keys.
+# Purposes of the random streams, the first part of their keys.
 VIEWS, MEANS, ROWS = range(3)
 
 Embeddings = npt.NDArray[np.float32]
@@ -39,44 +34,42 @@ def make_expert_embeddings(
 ) -> tuple[dict[str, Embeddings], dict[str, Labels]]:
     r"""Generate n datasets as n experts embed them.
 
-    Every dataset has an expert of its own, and every expert embeds every dataset. What
-    there is to know about the class of a sample is divided among the experts: the
-    dataset's own expert sees `own_share` of it, and the others see equal parts of
-    the rest. Their noise is independent, so each adds to what the others see, and the
-    best possible accuracies are known (see Notes).
+    Every dataset has an expert of its own, and every expert embeds every dataset. The
+    information on the class of a sample is divided among the experts: the dataset's
+    own expert sees `own_share` of it, and the others see equal parts of the rest. Their
+    noise is independent, so that they complement each other, and the best possible
+    accuracies are known (see Notes).
 
     Parameters
     ----------
     n_samples : int or sequence of int, default=600
-        The number of rows, for all datasets or for each. At least the number of
-        classes.
+        Number of rows, for all datasets or for each. At least the number of classes.
     n_classes : int or sequence of int, default=10
-        The number of classes, for all datasets or for each. At least 2.
+        Number of classes, for all datasets or for each. At least 2.
     n_features : int or sequence of int, default=32
-        The width of the embeddings, for all experts or for each. At least the largest
+        Width of the embeddings, for all experts or for each. At least the largest
         number of classes.
     n_datasets : int or None, default=None
-        The number of datasets, which is also the number of experts. None takes the
+        Number of datasets, which is also the number of experts. None takes the
         length of the sequences, or 3 where there are none.
     class_sep : float, default=3.0
-        How far apart the classes are: :math:`\sqrt 2` times this is the distance
-        between any two class means over all experts, in standard deviations of the
-        noise.
+        Distance between any two class means over all experts, divided by
+        :math:`\sqrt 2`, in standard deviations of the noise.
     own_share : float, default=0.5
-        The share of the squared distance between classes that the dataset's own
-        expert sees, from 0 to 1. With one dataset its expert sees all.
+        Share of the squared distance between classes that the dataset's own expert
+        sees, from 0 to 1. With one dataset its expert sees all.
     random_state : int, RandomState instance or None, default=None
-        What determines the problem and the rows. Pass an int to get the same at
-        every call. The global random state is neither read nor changed, whatever is
-        passed; None gives another result at every call.
+        Source of the problem and of its rows: an int gives the same at every call,
+        None something else at every call. The global random state is neither read nor
+        changed.
 
     Returns
     -------
     X_dict : dict of str to ndarray of shape (n_samples, sum(n_features)), float32
-        The embeddings of "dataset_0", "dataset_1" and so on, by all experts side by
-        side: expert e has `n_features[e]` columns, after those of the experts before.
+        Embeddings of "dataset_0", "dataset_1" and so on, by all experts side by side:
+        expert e has `n_features[e]` columns, after those of the experts before.
     y_dict : dict of str to ndarray of shape (n_samples,), dtype int64
-        The classes, from 0 to `n_classes` - 1 in each dataset, in random order. Any
+        Classes, from 0 to `n_classes` - 1 in each dataset, in random order. Any
         `n_classes` rows from a multiple of `n_classes` on hold each class once.
 
     Raises
@@ -155,7 +148,7 @@ def make_expert_embeddings(
     problem = check_problem(
         n_samples, n_classes, n_features, n_datasets, class_sep, own_share, random_state
     )
-    # One chunk per dataset, so that nothing is held twice.
+    # One chunk a dataset: several would have to be copied together.
     chunks = list(_stream(problem, max(problem.n_samples)))
     return {name: X for name, X, _ in chunks}, {name: y for name, _, y in chunks}
 
@@ -173,9 +166,9 @@ def stream_expert_embeddings(
 ) -> Iterator[tuple[str, Embeddings, Labels]]:
     """Generate n datasets as n experts embed them, in chunks.
 
-    The chunks of a dataset, one after another, are what `make_expert_embeddings`
-    returns for the same parameters, bit for bit and whatever `batch_size`. Memory is
-    needed for one chunk and for one block of about 256 rows.
+    Joined, the chunks of a dataset are equal, bit for bit and for any `batch_size`, to
+    what `make_expert_embeddings` returns for the same parameters. Memory is needed for
+    one chunk and for one block of about 256 rows.
 
     Parameters
     ----------
@@ -185,18 +178,17 @@ def stream_expert_embeddings(
         As in `make_expert_embeddings`.
     class_sep, own_share : float
         As in `make_expert_embeddings`.
-        As in `make_expert_embeddings`.
     batch_size : int, default=1024
-        The number of rows in a chunk. The last chunk of a dataset may have fewer.
+        Number of rows in a chunk. The last chunk of a dataset may have fewer.
     random_state : int, RandomState instance or None, default=None
         As in `make_expert_embeddings`.
 
     Returns
     -------
     chunks : iterator of (str, ndarray, ndarray)
-        The name of the dataset, its next embeddings of shape (n_rows,
-        sum(n_features)) and dtype float32, and their classes of shape (n_rows,) and
-        dtype int64. The datasets come one after another.
+        Name of a dataset, its next embeddings of shape (n_rows, sum(n_features)) and
+        dtype float32, and their classes of shape (n_rows,) and dtype int64. The
+        datasets come one after another.
 
     Raises
     ------
@@ -219,7 +211,7 @@ def stream_expert_embeddings(
     dataset_0 (50, 64) (50,)
     dataset_1 (100, 64) (100,)
     """
-    check_number("batch_size", batch_size, Integral, 1)
+    check_accepted("batch_size", batch_size, integers_from(1))
     problem = check_problem(
         n_samples, n_classes, n_features, n_datasets, class_sep, own_share, random_state
     )
@@ -230,7 +222,14 @@ def _stream(
     problem: Problem, batch_size: int
 ) -> Iterator[tuple[str, Embeddings, Labels]]:
     """Yield the chunks of every dataset."""
-    views = _make_views(problem)
+    n_latent = max(problem.n_classes)
+    # An expert turns a latent vector into its embedding by a matrix of orthogonal rows,
+    # scaled so that the noise alone gives features a variance of 1, on average.
+    views = [
+        _orthonormal(_generator(problem, VIEWS, expert), n_latent, width)
+        * np.float32(math.sqrt(width / n_latent))
+        for expert, width in enumerate(problem.n_features)
+    ]
     for dataset, n_rows in enumerate(problem.n_samples):
         blocks = _make_blocks(problem, dataset, views)
         for X, y in _cut(blocks, n_rows, sum(problem.n_features), batch_size):
@@ -260,10 +259,10 @@ def _cut(
 def _make_blocks(
     problem: Problem, dataset: int, views: list[Embeddings]
 ) -> Iterator[tuple[Embeddings, Labels]]:
-    """Yield the rows of one dataset, endlessly, in blocks that are always whole.
+    """Yield the rows of one dataset, endlessly, in blocks of always the same size.
 
-    A product of fewer rows could differ in the last bits, and then rows would depend
-    on how many were asked for.
+    A matrix product of fewer rows could differ in the last bits, and rows would depend
+    on the number that was asked for.
     """
     means = _make_means(problem, dataset)
     n_classes, n_latent = problem.n_classes[dataset], len(views[0])
@@ -279,20 +278,6 @@ def _make_blocks(
             seen = latent[:, expert * n_latent : (expert + 1) * n_latent]
             X[:, columns[expert] : columns[expert + 1]] = seen @ view
         yield X, y
-
-
-def _make_views(problem: Problem) -> list[Embeddings]:
-    """Return, for each expert, what turns its latent vector into its embedding.
-
-    Matrices of shape (n_latent, n_features) whose rows are orthogonal, scaled so that
-    the noise alone has a variance of 1 in a feature, on average.
-    """
-    n_latent = max(problem.n_classes)
-    return [
-        _orthonormal(_generator(problem, VIEWS, expert), n_latent, width)
-        * np.float32(math.sqrt(width / n_latent))
-        for expert, width in enumerate(problem.n_features)
-    ]
 
 
 def _make_means(problem: Problem, dataset: int) -> Embeddings:

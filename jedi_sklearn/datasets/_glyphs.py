@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits
 
+from ..utils.accepted import invalid
+
 SUBSETS = ("train", "test")
 # scikit-learn's digits are fourteen filled-in forms, one after another, by thirteen
 # people. The ninth form begins here.
 N_DIGITS_TRAIN = 1029
 SIZE = 28
 
-# The file holds grey levels from 0 to these.
+# Highest grey levels in the file.
 FASHION_TOP, GLYPH_TOP = 63, 15
 FASHION_NAMES = (
     "T-shirt",
@@ -31,7 +33,7 @@ FASHION_NAMES = (
 )
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-# Noise would take most of the file, so it is added here. The seeds belong to the data.
+# Noise cannot be compressed, so it is added on loading. The seeds are part of the data.
 NOISE_STD = 0.1
 NOISE_SEEDS = {
     ("letters", "train"): 101,
@@ -58,27 +60,26 @@ def load_glyphs(subset: str = "train") -> tuple[dict[str, Images], dict[str, Lab
     numerals  printed digits                 int, 0 to 9               300    1000
     ========  =============================  ========================  =====  =====
 
-    All are white on black. Train and test rows differ in what they were made from, not
-    only in chance: the digits come from different filled-in forms, the photographs
-    are divided as in Fashion-MNIST, and the printed characters have different
-    typefaces (17 for training and 18 others for test). These are shifted, turned,
-    slanted, scaled and blurred at random, with Gaussian noise of standard deviation
-    0.1 added. Rows are in random order, except those of digits, which stay in
-    scikit-learn's.
+    All are white on black. Train and test rows have different sources: the digits come
+    from different filled-in forms, the photographs are divided as in Fashion-MNIST, and
+    the printed characters have different typefaces (17 for training and 18 others for
+    test). These are shifted, turned, slanted, scaled and blurred at random, with
+    Gaussian noise of standard deviation 0.1 added. Rows are in random order, except
+    those of digits, which keep scikit-learn's.
 
     Parameters
     ----------
     subset : {"train", "test"}, default="train"
-        Which rows to load.
+        Rows to load.
 
     Returns
     -------
     X_dict : dict of str to ndarray of shape (n_samples, 28, 28), dtype float32
-        The images of every dataset, in sorted order of the names, values in [0, 1].
+        Images of every dataset, in sorted order of the names, with values in [0, 1].
         The arrays are C-contiguous, and new ones at every call.
     y_dict : dict of str to ndarray of shape (n_samples,)
-        The labels, int64 or str, under the same names in the same order. Every class
-        has the same number of rows, except in digits.
+        Labels, int64 or str, under the same names in the same order. Every class has
+        the same number of rows, except in digits.
 
     Raises
     ------
@@ -116,10 +117,7 @@ def load_glyphs(subset: str = "train") -> tuple[dict[str, Images], dict[str, Lab
     numerals (300, 28, 28) int64
     """
     if subset not in SUBSETS:
-        raise ValueError(
-            f"Invalid parameter value: subset={subset!r}. Valid values are 'train' "
-            "and 'test'."
-        )
+        raise invalid("subset", subset, "'train' and 'test'")
     X_dict, y_dict = {}, {}
     X_dict["digits"], y_dict["digits"] = _read_digits(subset)
     path = files("jedi_sklearn.datasets") / "data" / "glyphs.npz"
@@ -129,7 +127,11 @@ def load_glyphs(subset: str = "train") -> tuple[dict[str, Images], dict[str, Lab
         X_dict["fashion"] = arrays[f"fashion_{subset}_X"] / np.float32(FASHION_TOP)
         for name in ("letters", "numerals"):
             levels = arrays[f"{name}_{subset}_X"]
-            X_dict[name] = _add_noise(levels, NOISE_SEEDS[name, subset])
+            # RandomState's streams are frozen, unlike those of default_rng.
+            random = np.random.RandomState(NOISE_SEEDS[name, subset])
+            noise = NOISE_STD * random.standard_normal(levels.shape)
+            images = np.clip(levels / GLYPH_TOP + noise, 0, 1)
+            X_dict[name] = images.astype(np.float32)
             y_dict[name] = arrays[f"{name}_{subset}_y"].astype(np.int64)
         y_dict["letters"] = np.array(LETTERS)[y_dict["letters"]]
     return X_dict, y_dict
@@ -141,18 +143,11 @@ def _read_digits(subset: str) -> tuple[Images, Labels]:
     rows = (
         slice(0, N_DIGITS_TRAIN) if subset == "train" else slice(N_DIGITS_TRAIN, None)
     )
-    # Where the centre of each new pixel lies among the old ones. These are fourteenths,
-    # and grey levels are whole numbers: the weights are counted in fourteenths too, so
-    # that the sums are exact and the images the same on every machine.
+    # Position of each new pixel's centre among the old ones, a multiple of 1/14. Grey
+    # levels are whole numbers, and with weights counted in fourteenths so are the sums:
+    # they are exact, and the images the same on every machine.
     place = np.clip((np.arange(SIZE) * 4 - 5) / 14, 0, 7)
     weights = np.rint(14 * np.maximum(0, 1 - np.abs(place[:, None] - np.arange(8))))
     large = weights @ digits.images[rows] @ weights.T
     X = np.ascontiguousarray(large / (16 * 14**2), dtype=np.float32)
     return X, digits.target[rows].astype(np.int64)
-
-
-def _add_noise(levels: npt.NDArray[np.uint8], seed: int) -> Images:
-    """Turn grey levels into numbers from 0 to 1 with the dataset's noise on them."""
-    # RandomState's streams are frozen, unlike those of default_rng.
-    noise = np.random.RandomState(seed).standard_normal(levels.shape)
-    return np.clip(levels / GLYPH_TOP + NOISE_STD * noise, 0, 1).astype(np.float32)

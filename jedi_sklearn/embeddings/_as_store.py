@@ -8,6 +8,7 @@ from typing import Any
 
 from joblib import Memory
 
+from ..utils.accepted import invalid
 from ._store import EmbeddingStore
 
 
@@ -33,7 +34,5 @@ def as_store(memory: Any) -> EmbeddingStore | None:
         if memory.location is None:
             return None
         return EmbeddingStore(Path(memory.store_backend.location) / "embeddings")
-    raise ValueError(
-        f"Invalid parameter value: memory={memory!r}. Valid values are paths, "
-        "instances of EmbeddingStore and joblib.Memory, and None."
-    )
+    accepted = "paths, instances of EmbeddingStore and joblib.Memory, and None"
+    raise invalid("memory", memory, accepted)

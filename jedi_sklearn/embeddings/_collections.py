@@ -16,10 +16,9 @@ from urllib.parse import quote, unquote
 import numpy as np
 import numpy.typing as npt
 
-from ..utils.files import alone
+from ..utils.files import exclusive_lock
 from ._manifests import damaged, not_a_link, read_json, write_json
 from ._shards import Manifest, finished_shards, read_manifest
-from ._stored_rows import MISSING, StoredRows
 
 MANIFEST = "collection.json"
 # The name of a collection's directory.
@@ -30,7 +29,7 @@ DEVICE = r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?"
 Ids = npt.NDArray[np.bytes_]
 
 
-class Maker(NamedTuple):
+class Producer(NamedTuple):
     """What makes a collection.
 
     Attributes
@@ -50,11 +49,11 @@ class Maker(NamedTuple):
     def of(cls, collection: Path) -> Self:
         """Return what has made a collection."""
         known = read_collection(collection)
-        maker = cls(known["expert"], known["kind"], known["fingerprint"])
+        producer = cls(known["expert"], known["kind"], known["fingerprint"])
         # Its kind and fingerprint become part of a path.
-        if not collection.name.endswith(maker.ending):
+        if not collection.name.endswith(producer.ending):
             raise damaged(collection / MANIFEST, "is of another collection")
-        return maker
+        return producer
 
     @property
     def ending(self) -> str:
@@ -64,7 +63,7 @@ class Maker(NamedTuple):
     def directories(self, root: Path) -> list[Path]:
         """Return where in a store it has collections.
 
-        They are found by what the maker is: an expert may have got another name.
+        They are found by what the producer is: an expert may have got another name.
         """
         return sorted(map(not_a_link, root.glob(f"*{self.ending}")))
 
@@ -102,25 +101,25 @@ def dataset_of(directory: Path) -> str:
     return unquote(directory.name)
 
 
-def settle(collection: Path, maker: Maker, n_features: int) -> None:
+def describe_collection(collection: Path, producer: Producer, n_features: int) -> None:
     """Write down what a collection is, or raise ValueError where it is another.
 
     Parameters
     ----------
     collection : Path
-    maker : Maker
+    producer : Producer
     n_features : int
-        Width of what the maker returned for some rows; 0 if it returned nothing.
+        Width of what the producer returned for some rows; 0 if it returned nothing.
     """
     path = collection / MANIFEST
-    with alone(collection / "collection.lock"):
+    with exclusive_lock(collection / "collection.lock"):
         known = read_json(path)["n_features"] if path.exists() else None
         if not known and known != n_features:
-            write_json(path, {**maker._asdict(), "n_features": n_features})
+            write_json(path, {**producer._asdict(), "n_features": n_features})
             known = n_features
     if n_features not in (0, known):
         raise ValueError(
-            f"Expert {maker.expert!r} returned {n_features} features; all else that "
+            f"Expert {producer.expert!r} returned {n_features} features; all else that "
             f"the embedding store has of it is of {known} ({collection}). An expert "
             "must embed all rows in one width."
         )
@@ -131,85 +130,11 @@ def is_described(collection: Path) -> bool:
     return (collection / MANIFEST).exists()
 
 
-def restore(collections: Iterable[Path], maker: Maker, n_features: int) -> None:
+def restore(collections: Iterable[Path], producer: Producer, n_features: int) -> None:
     """Write down again what collections are whose manifest was removed as damaged."""
     for collection in collections:
         if not is_described(collection):
-            settle(collection, maker, n_features)
-
-
-class Index(NamedTuple):
-    """Where the samples of some collections are.
-
-    Attributes
-    ----------
-    shards : list of Path
-    ids : ndarray of bytes of shape (n_samples,)
-        Of all samples that are here, sorted.
-    shard_of_sample, row : ndarray of int of shape (n_samples,)
-        The number of each sample's shard, and of its row in that.
-    missing : ndarray of bytes
-        The ids of samples that could not be embedded.
-    n_features : int
-    """
-
-    shards: list[Path]
-    ids: Ids
-    shard_of_sample: npt.NDArray[np.intp]
-    row: npt.NDArray[np.intp]
-    missing: Ids
-    n_features: int
-
-    @classmethod
-    def of(cls, collections: Iterable[Path]) -> Self:
-        """Read the manifests of collections of one maker.
-
-        Raises
-        ------
-        DamagedError
-            If one of them has changed.
-        """
-        shards = [shard for c in collections for shard in shards_of(c)]
-        # Millions of samples are little as arrays, and much as objects.
-        ids, missing, n_features = [as_ids([])], [as_ids([])], 0
-        for shard in shards:
-            manifest = read_manifest(shard)
-            ids.append(as_ids(manifest.ids))
-            missing.append(as_ids(list(manifest.missing)))
-            n_features = n_features or manifest.shape[1]
-        sizes = [len(own) for own in ids[1:]]
-        everything = np.concatenate(ids)
-        order = np.argsort(everything, kind="stable")
-        return cls(
-            shards,
-            everything[order],
-            np.repeat(np.arange(len(shards)), sizes)[order],
-            np.concatenate([np.arange(0), *map(np.arange, sizes)])[order],
-            np.concatenate(missing),
-            n_features,
-        )
-
-    def lacks(self, ids: Ids, *, retry: bool) -> npt.NDArray[np.bool_]:
-        """Say which samples have to be embedded.
-
-        Parameters
-        ----------
-        ids : ndarray of bytes of shape (n_samples,)
-        retry : bool
-            Whether those that could not be embedded before have to be.
-        """
-        lacking = ~np.isin(ids, self.ids)
-        return lacking if retry else lacking & ~np.isin(ids, self.missing)
-
-    def rows(self, ids: Ids) -> StoredRows:
-        """Return rows by their ids; what is not here is missing."""
-        if not len(self.ids):
-            nowhere = np.full(len(ids), MISSING)
-            return StoredRows(self.shards, nowhere, nowhere, self.n_features)
-        places = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
-        is_here = self.ids[places] == ids
-        shard_of_row = np.where(is_here, self.shard_of_sample[places], MISSING)
-        return StoredRows(self.shards, shard_of_row, self.row[places], self.n_features)
+            describe_collection(collection, producer, n_features)
 
 
 def read_collection(collection: Path) -> dict[str, Any]:

@@ -1,30 +1,37 @@
-"""Datasets as experts embed them: from a store, from before, or now."""
+"""Embed datasets by experts, with a store or the cache of the process."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from itertools import compress
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, delayed
 
-from ..exceptions import NotStoredWarning
-from ..experts.embed import Embedding, embed
-from ..experts.expert import Expert, NamedEncoder, is_frozen
-from ..inputs.containers import Rows, take_rows
-from ..inputs.multidataset import MultiDataset, Part, Table
-from ._fingerprints import UnidentifiedError, fingerprint_if_any
-from ._row_cache import EmbeddedRows, embedded_rows
-from ._store import EmbeddingStore
+from ..experts.embed import Embedding
+from ..experts.expert import Expert, NamedEncoder
+from ..inputs.multidataset import MultiDataset, Part
+from ._row_cache import PROCESS_CACHE
 from ._stored_rows import StoredRows
+
+
+class Backend(Protocol):
+    """Keeps embeddings, and embeds the rows that it does not have."""
+
+    def embed(
+        self,
+        experts: Sequence[NamedEncoder],
+        parts: Sequence[Part],
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> Mapping[str, Sequence[Embedding]]:
+        """Return for each expert that it takes the embeddings of all parts."""
 
 
 def embed_datasets(
     experts: Sequence[Expert],
     datasets: MultiDataset,
-    store: EmbeddingStore | None,
+    store: Backend | None,
     n_jobs: int | None,
     verbose: int = 0,
 ) -> dict[str, list[Embedding]]:
@@ -59,7 +66,7 @@ def embed_datasets(
 def embed_parts(
     experts: Sequence[NamedEncoder],
     parts: Sequence[Part],
-    store: EmbeddingStore | None = None,
+    store: Backend | None = None,
     n_jobs: int | None = 1,
     verbose: int = 0,
 ) -> list[list[Embedding]]:
@@ -84,80 +91,15 @@ def embed_parts(
     embeddings : list of list of ndarray or StoredRows
         For each part one an expert, of shape (n_rows, n_features); float32.
     """
-    is_kept = [is_frozen(expert.encoder) for expert in experts]
-    by_store: list[list[StoredRows]] = [[] for _ in parts]
-    if store is None:
-        is_kept = [False] * len(experts)
-    elif any(is_kept):
-        is_kept, by_store = _embed_by_store(
-            experts, is_kept, parts, store, n_jobs, verbose
-        )
-    others = [e for e, kept in zip(experts, is_kept, strict=True) if not kept]
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-    by_us = [_embed_part(others, *part, parallel) for part in parts]
+    by_expert: dict[str, Sequence[Embedding]] = {}
+    for backend in (store, PROCESS_CACHE):
+        if backend is not None:
+            left = [expert for expert in experts if expert.name not in by_expert]
+            by_expert |= backend.embed(left, parts, n_jobs, verbose)
     return [
-        [next(stored if kept else embedded) for kept in is_kept]
-        for stored, embedded in zip(map(iter, by_store), map(iter, by_us), strict=True)
+        [by_expert[expert.name][number] for expert in experts]
+        for number in range(len(parts))
     ]
-
-
-def _embed_by_store(
-    experts: Sequence[NamedEncoder],
-    is_kept: list[bool],
-    parts: Sequence[Part],
-    store: EmbeddingStore,
-    n_jobs: int | None,
-    verbose: int,
-) -> tuple[list[bool], list[list[StoredRows]]]:
-    """Return which of the experts a store can keep, and rows as these embed them."""
-    try:
-        kept = list(compress(experts, is_kept))
-        return is_kept, store.embed(kept, parts, n_jobs, verbose)
-    except UnidentifiedError as error:
-        warnings.warn(
-            f"Embeddings are not kept in {store}: {error}.",
-            NotStoredWarning,
-            stacklevel=5,
-        )
-    known = [
-        kept and fingerprint_if_any(expert.encoder) is not None
-        for expert, kept in zip(experts, is_kept, strict=True)
-    ]
-    if known == is_kept or not any(known):  # the samples are not known, or no expert
-        return [False] * len(experts), [[] for _ in parts]
-    return _embed_by_store(experts, known, parts, store, n_jobs, verbose)
-
-
-def _embed_part(
-    experts: Sequence[NamedEncoder], table: Table, rows: Rows, parallel: Parallel
-) -> list[Embedding]:
-    """Embed some rows of a dataset, those left out that are embedded already."""
-    with table.lock:
-        kept = _kept_rows(experts, table)
-        wanted = [rows if k is None else k.missing(rows) for k in kept]
-        results = iter(
-            parallel(
-                delayed(embed)(
-                    expert.encoder, take_rows(table.values, w), expert.name, table.name
-                )
-                for expert, w in zip(experts, wanted, strict=True)
-                if len(w)
-            )
-        )
-        embeddings = []
-        for k, w in zip(kept, wanted, strict=True):
-            if k is not None and len(w):
-                k.put(w, next(results))
-            embeddings.append(next(results) if k is None else k.take(rows))
-        return embeddings
-
-
-def _kept_rows(
-    experts: Sequence[NamedEncoder], table: Table
-) -> list[EmbeddedRows | None]:
-    frozen = [expert.encoder for expert in experts if is_frozen(expert.encoder)]
-    kept = iter(embedded_rows(frozen, table))
-    return [next(kept) if is_frozen(expert.encoder) else None for expert in experts]
 
 
 def missing_rows(embeddings: Sequence[Embedding]) -> npt.NDArray[np.bool_]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ from joblib import Parallel, delayed
 from ..experts.embed import embed
 from ..inputs.containers import take_rows
 from ..inputs.multidataset import Part, Table
-from ..utils.files import alone
+from ..utils.files import exclusive_lock
 from ..utils.progress import progress_bar, timed
-from ._collections import Ids, Index, Maker, dataset_directory, settle
+from ._collections import Ids, Producer, dataset_directory, describe_collection
 from ._dtypes import Features
 from ._fingerprints import combined, file_names, sample_names
 from ._shards import is_finished, write_shard
@@ -29,7 +30,8 @@ Rows = npt.NDArray[np.intp]
 PART = 8
 
 
-class Settings(NamedTuple):
+@dataclass(frozen=True)
+class Settings:
     """What shards are like.
 
     Attributes
@@ -47,12 +49,13 @@ class Settings(NamedTuple):
     on_error: str
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True)
+class Work:
     """A shard that is to be made.
 
     Attributes
     ----------
-    maker : Maker
+    producer : Producer
     collection : Path
     path : Path
         Of the shard.
@@ -63,7 +66,7 @@ class Work(NamedTuple):
     settings : Settings
     """
 
-    maker: Maker
+    producer: Producer
     collection: Path
     path: Path
     dataset: str
@@ -74,13 +77,13 @@ class Work(NamedTuple):
 
 def plan(
     root: Path,
-    maker: Maker,
+    producer: Producer,
     parts: Sequence[Part],
     ids: Sequence[Ids],
-    index: Index,
+    lacking: Sequence[npt.NDArray[np.bool_]],
     settings: Settings,
 ) -> Iterator[tuple[Work, Table]]:
-    """Yield the shards that a maker has to make, each with the table of its samples.
+    """Yield the shards that a producer has to make, each with the table of its samples.
 
     Where rows are wanted that are nowhere yet, all that their stretch of the dataset
     lacks is made, so that processes that want different rows make the same shards.
@@ -89,19 +92,18 @@ def plan(
     ----------
     root : Path
         Of the store.
-    maker : Maker
+    producer : Producer
     parts : sequence of (Table, ndarray of int)
         Datasets, and the rows of them that are wanted now.
     ids : sequence of ndarray of bytes of shape (n_rows,)
         Of all rows of the tables.
-    index : Index
-        What the store has.
+    lacking : sequence of ndarray of bool of shape (n_rows,)
+        Which of these are not in the store.
     settings : Settings
     """
-    collection = maker.directory(root)
+    collection = producer.directory(root)
     planned: set[bytes] = set()
-    for (table, wanted), own in zip(parts, ids, strict=True):
-        lacks = index.lacks(own, retry=settings.on_error == "raise")
+    for (table, wanted), own, lacks in zip(parts, ids, lacking, strict=True):
         for stretch in np.unique(wanted[lacks[wanted]] // settings.shard_rows):
             first = stretch * settings.shard_rows
             # A sample that is there twice is embedded once.
@@ -117,7 +119,7 @@ def plan(
             path = dataset_directory(collection, table.name) / name
             rows = np.array(list(chosen.values()))
             yield (
-                Work(maker, collection, path, table.name, rows, new, settings),
+                Work(producer, collection, path, table.name, rows, new, settings),
                 table,
             )
 
@@ -176,32 +178,30 @@ def make_shard(work: Work, encoder: Any, values: Any, *, wait: bool = False) -> 
     """
     if is_finished(work.path):
         return True
-    with alone(work.path.with_suffix(".lock"), wait=wait) as is_alone:
-        if is_alone and not is_finished(work.path):
-            _make(work, encoder, values)
-        return is_alone
-
-
-def _make(work: Work, encoder: Any, values: Any) -> None:
-    good, failures = _embed_good_rows(work, encoder, values)
-    settle(work.collection, work.maker, good.shape[1])
-    kept = np.array([n for n in range(len(work.ids)) if n not in failures], dtype=int)
-    try:
-        write_shard(
-            work.path,
-            good,
-            work.settings.dtype,
-            ids=[work.ids[n] for n in kept],
-            names=file_names(take_rows(values, kept)),
-            missing={work.ids[n]: reason for n, reason in failures.items()},
-        )
-    except OverflowError as error:
-        worst = kept[[np.abs(good).max(axis=1).argmax()]]
-        what = _described(work, worst[0], take_rows(values, worst))
-        raise ValueError(
-            f"What expert {work.maker.expert!r} made of a sample ({what}) cannot be "
-            f"stored: {error}. A store of another dtype can."
-        ) from error
+    with exclusive_lock(work.path.with_suffix(".lock"), wait=wait) as is_ours:
+        if not is_ours or is_finished(work.path):
+            return is_ours
+        good, failures = _embed_good_rows(work, encoder, values)
+        describe_collection(work.collection, work.producer, good.shape[1])
+        n_rows = len(work.ids)
+        kept = np.array([n for n in range(n_rows) if n not in failures], dtype=int)
+        try:
+            write_shard(
+                work.path,
+                good,
+                work.settings.dtype,
+                ids=[work.ids[n] for n in kept],
+                names=file_names(take_rows(values, kept)),
+                missing={work.ids[n]: reason for n, reason in failures.items()},
+            )
+        except OverflowError as error:
+            worst = kept[[np.abs(good).max(axis=1).argmax()]]
+            what = _described(work, worst[0], take_rows(values, worst))
+            raise ValueError(
+                f"What expert {work.producer.expert!r} made of a sample ({what}) "
+                f"cannot be stored: {error}. A store of another dtype can."
+            ) from error
+        return True
 
 
 def _embed_good_rows(
@@ -216,7 +216,7 @@ def _embed_good_rows(
         some = waiting.pop()
         tried = take_rows(values, some)
         try:
-            parts.append(embed(encoder, tried, work.maker.expert, work.dataset))
+            parts.append(embed(encoder, tried, work.producer.expert, work.dataset))
         except (MemoryError, ImportError):
             raise
         except Exception as error:
@@ -237,7 +237,7 @@ def _embed_good_rows(
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
         raise ValueError(
-            f"Expert {work.maker.expert!r} returned {widths} features for rows of "
+            f"Expert {work.producer.expert!r} returned {widths} features for rows of "
             f"dataset {work.dataset!r}; an expert must embed all in one width."
         )
     if parts:

@@ -130,7 +130,18 @@ def sample_ids(values: Any) -> list[str]:
         kinds = [(name, _kind_of(dtype)) for name, dtype in values.dtypes.items()]
         return _digests(repr(kinds), (row.tobytes() for row in _hashed_cells(values)))
     if hasattr(values, "tocsr"):
-        return _ids_of_sparse_rows(values.tocsr())
+        matrix = values.tocsr().copy()
+        # A row can be stored in many ways: of these, take one.
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        columns = matrix.indices.astype(np.int64)
+        return _digests(
+            f"{matrix.dtype.str} {matrix.shape[1]}",
+            (
+                columns[first:last].tobytes() + matrix.data[first:last].tobytes()
+                for first, last in pairwise(matrix.indptr)
+            ),
+        )
     if _is_tensor(values):
         values = _array_of(values)
     if _is_of_numbers(values):
@@ -248,17 +259,3 @@ def _hashed_cells(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
             for key in ("jedi_sklearn_id1", "jedi_sklearn_id2")
         ]
     return np.column_stack(columns)
-
-
-def _ids_of_sparse_rows(matrix: Any) -> list[str]:
-    matrix = matrix.copy()
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    columns = matrix.indices.astype(np.int64)
-    return _digests(
-        f"{matrix.dtype.str} {matrix.shape[1]}",
-        (
-            columns[first:last].tobytes() + matrix.data[first:last].tobytes()
-            for first, last in pairwise(matrix.indptr)
-        ),
-    )

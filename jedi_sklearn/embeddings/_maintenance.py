@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.files import alone, left_by_killed
+from ..utils.files import exclusive_lock, left_by_killed
 from ._manifests import DamagedError
 from ._shards import Shard
 
@@ -42,13 +42,16 @@ def tidy(directory: Path) -> None:
     """
     for leftover, written in left_by_killed(directory.rglob(".*.tmp")):
         # A file is written under the lock of its name.
-        with suppress(OSError), alone(written.with_suffix(".lock"), wait=False) as ours:
+        with (
+            suppress(OSError),
+            exclusive_lock(written.with_suffix(".lock"), wait=False) as ours,
+        ):
             if ours:
                 leftover.unlink()
     for lock in directory.rglob("*.lock"):
         if not re.fullmatch(LOCK, lock.name) or lock.is_symlink() or _size_of(lock):
             continue
-        with suppress(OSError), alone(lock, wait=False):
+        with suppress(OSError), exclusive_lock(lock, wait=False):
             pass  # which removes it
 
 

@@ -1,15 +1,14 @@
-"""Manifests of a store: JSON that shows any change."""
+"""Manifests of a store, and the error for files that have changed."""
 
 from __future__ import annotations
 
-import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 from ..utils.files import write_whole
+from ..utils.manifests import check_format, dump_sealed, load_sealed
 
-# A store of a higher number was written by a newer version of this package.
+# Raise it when older versions could not read what this one writes.
 FORMAT = 1
 
 
@@ -44,20 +43,18 @@ class DamagedError(ValueError):
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that shows when a bit of it has changed."""
-    write_whole(path, [_sealed({"format": FORMAT, **content}).encode()])
+    """Write a manifest, which shows when a bit of it has changed."""
+    write_whole(path, [dump_sealed(content, FORMAT)])
 
 
 def read_json(path: Path, **kinds: type) -> dict[str, Any]:
     """Read what `write_json` has written.
 
-    Its checksum is no signature: whoever may write a file can write any content.
-
     Parameters
     ----------
     path : Path
     **kinds : type
-        What it has to have, by name.
+        Types of the values that it must have, by name.
 
     Raises
     ------
@@ -68,28 +65,14 @@ def read_json(path: Path, **kinds: type) -> dict[str, Any]:
     """
     data = path.read_bytes()
     try:
-        text = data.decode()
-        content = dict(json.loads(text))
-        del content["checksum"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise damaged(path, "is no manifest") from error
-    if _sealed(content) != text:
-        raise damaged(path, "has another checksum than its content")
+        content = load_sealed(data)
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
     for name, kind in {"format": int, **kinds}.items():
         if name not in content or not isinstance(content[name], kind):
             raise damaged(path, f"has {content.get(name)!r:.50} as {name}")
-    if content["format"] > FORMAT:
-        raise ValueError(
-            f"{path} has format {content['format']}; this version of jedi_sklearn "
-            f"reads formats up to {FORMAT}. Install a newer one, or name another "
-            "directory."
-        )
+    check_format(path, content["format"], FORMAT, "name another directory")
     return content
-
-
-def _sealed(content: dict[str, Any]) -> str:
-    checksum = zlib.crc32(json.dumps(content).encode())
-    return json.dumps({**content, "checksum": checksum})
 
 
 def not_a_link(path: Path) -> Path:

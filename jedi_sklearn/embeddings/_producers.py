@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..experts.expert import Expert, NamedEncoder, unwrapped
-from ._collections import Maker
+from ._collections import Producer
 from ._fingerprints import UnidentifiedError, fingerprint
 
 
@@ -88,24 +88,26 @@ def both_of(expert: Expert) -> Both | None:
     return Both(encoder) if has_both and hasattr(expert.head, "classes_") else None
 
 
-def maker_of_both(expert: Expert) -> Maker:
-    """Return the maker of an expert's features and probabilities side by side."""
-    return Maker(expert.name, "both", _fingerprint_of(expert.name, expert.encoder))
+def producer_of_both(expert: Expert) -> Producer:
+    """Return the producer of an expert's features and probabilities side by side."""
+    return Producer(expert.name, "both", _fingerprint_of(expert.name, expert.encoder))
 
 
-def maker_of_features(expert: NamedEncoder) -> Maker:
-    """Return the maker of an expert's embeddings.
+def producer_of_features(expert: NamedEncoder) -> Producer:
+    """Return the producer of an expert's embeddings.
 
     Raises
     ------
     UnidentifiedError
         If the expert cannot be told apart from others.
     """
-    return Maker(expert.name, "features", _fingerprint_of(expert.name, expert.encoder))
+    return Producer(
+        expert.name, "features", _fingerprint_of(expert.name, expert.encoder)
+    )
 
 
-def maker_of_probabilities(expert: Expert) -> Maker:
-    """Return the maker of the probabilities that an expert's head gives.
+def producer_of_probabilities(expert: Expert) -> Producer:
+    """Return the producer of the probabilities that an expert's head gives.
 
     Raises
     ------
@@ -115,12 +117,12 @@ def maker_of_probabilities(expert: Expert) -> Maker:
     if not hasattr(expert.head, "predict_proba"):
         raise ValueError(f"Expert {expert.name!r} has no head with predict_proba.")
     both = (expert.encoder, expert.head)
-    return Maker(expert.name, "probabilities", _fingerprint_of(expert.name, both))
+    return Producer(expert.name, "probabilities", _fingerprint_of(expert.name, both))
 
 
-MAKER_OF: dict[str, Callable[[Expert], Maker]] = {
-    "features": maker_of_features,
-    "probabilities": maker_of_probabilities,
+PRODUCER_OF: dict[str, Callable[[Expert], Producer]] = {
+    "features": producer_of_features,
+    "probabilities": producer_of_probabilities,
 }
 
 

@@ -7,8 +7,9 @@ import mmap
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,9 @@ PAGE = mmap.ALLOCATIONGRANULARITY
 NAME = r"\d{8,}-[0-9a-f]{16}"
 
 
-class Manifest(NamedTuple):
-    """What is known of a shard.
+@dataclass(frozen=True)
+class Manifest:
+    """Description of a shard.
 
     Attributes
     ----------
@@ -55,6 +57,23 @@ class Manifest(NamedTuple):
     header: int
     blocks: list[int]
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if no shard can be like this."""
+        shape, names = self.shape, self.names
+        if len(shape) != 2 or not all(type(n) is int and n >= 0 for n in shape):
+            raise ValueError(f"shape {shape}")
+        n_blocks = -(-shape[0] // BLOCK_ROWS) if shape[1] else 0
+        if not (
+            len(self.ids) == shape[0]
+            and (names is None or len(names) == len(self.ids))
+            and all(isinstance(text, str) for text in [*self.ids, *(names or [])])
+            and all(isinstance(reason, str) for reason in self.missing.values())
+            and self.dtype in STORED_AS
+            and self.start >= 0
+            and len(self.blocks) == n_blocks
+        ):
+            raise ValueError("parts that do not fit one another")
+
 
 def write_shard(
     path: Path,
@@ -78,7 +97,11 @@ def write_shard(
         See `Manifest`.
     """
     stored = encode(np.ascontiguousarray(embedding), dtype)
-    header = _header(stored)
+    opening = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        opening, np.lib.format.header_data_from_array_1_0(stored)
+    )
+    header = opening.getvalue()
     blocks = [
         stored[start : start + BLOCK_ROWS].data.cast("B")
         for start in range(0, len(stored), BLOCK_ROWS)
@@ -95,7 +118,7 @@ def write_shard(
         [zlib.crc32(block) for block in blocks],
     )
     write_whole(path, [header, *blocks])
-    write_json(_manifest_path(path), manifest._asdict())
+    write_json(_manifest_path(path), vars(manifest))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -111,27 +134,12 @@ def read_manifest(path: Path) -> Manifest:
         header=int,
         blocks=list,
     )
-    manifest = Manifest(**{name: content[name] for name in Manifest._fields})
-    if not _is_consistent(manifest):
-        raise damaged(_manifest_path(path), "says what no shard is like")
-    return manifest
-
-
-def _is_consistent(manifest: Manifest) -> bool:
-    """Say whether a manifest can be one of a shard."""
-    ids, names, _, shape, dtype, start, _, blocks = manifest
-    if len(shape) != 2 or not all(type(n) is int and n >= 0 for n in shape):
-        return False
-    n_blocks = -(-shape[0] // BLOCK_ROWS) if shape[1] else 0
-    return (
-        len(ids) == shape[0]
-        and (names is None or len(names) == len(ids))
-        and all(isinstance(text, str) for text in [*ids, *(names or [])])
-        and all(isinstance(reason, str) for reason in manifest.missing.values())
-        and dtype in STORED_AS
-        and start >= 0
-        and len(blocks) == n_blocks
-    )
+    try:
+        return Manifest(
+            **{field.name: content[field.name] for field in fields(Manifest)}
+        )
+    except ValueError as error:
+        raise damaged(_manifest_path(path), "says what no shard is like") from error
 
 
 def is_finished(path: Path) -> bool:
@@ -156,14 +164,6 @@ def remove_shard(path: Path) -> None:
 
 def _manifest_path(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _header(stored: npt.NDArray[Any]) -> bytes:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, np.lib.format.header_data_from_array_1_0(stored)
-    )
-    return header.getvalue()
 
 
 class Shard:

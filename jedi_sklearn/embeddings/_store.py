@@ -15,45 +15,53 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from ..exceptions import EmbeddedAnewWarning
-from ..experts.expert import NamedEncoder, named_experts, split_expert
+from ..exceptions import NotStoredWarning
+from ..experts.expert import NamedEncoder, is_frozen, named_experts, split_expert
 from ..inputs.containers import take_rows
 from ..inputs.multidataset import Part, Table
 from ..inputs.read_x import as_multidataset
+from ..utils.accepted import invalid, unsuitable
 from ..utils.errors import named_errors
-from ..utils.files import alone
+from ..utils.files import exclusive_lock
+from ._changes import warn_of_changed_experts, warn_of_changed_samples
 from ._collections import (
     Ids,
-    Index,
-    Maker,
+    Producer,
     as_ids,
     collections_in,
     dataset_of,
     directories_in,
     failures_in,
-    is_described,
-    names_in,
     read_collection,
     restore,
     shards_of,
 )
 from ._dtypes import STORED_AS
 from ._extraction import Settings, plan, run
-from ._fingerprints import sample_ids, sample_names
+from ._fingerprints import (
+    UnidentifiedError,
+    fingerprint_if_any,
+    sample_ids,
+    sample_names,
+)
+from ._index import Index
 from ._maintenance import check_shard, problem_with, tidy
 from ._manifests import DamagedError, read_json, write_json
 from ._producers import (
-    MAKER_OF,
+    PRODUCER_OF,
     Columns,
     Probabilities,
     both_of,
     check_ready,
-    maker_of_both,
-    maker_of_features,
-    maker_of_probabilities,
+    producer_of_both,
+    producer_of_features,
+    producer_of_probabilities,
 )
 from ._shards import finished_shards, read_manifest, remove_shard
 from ._stored_rows import StoredRows
+
+# Settings that hold for all that is in a store, which has them in its manifest.
+KEPT = ("dtype", "shard_rows")
 
 
 class EmbeddingStore:
@@ -150,16 +158,15 @@ class EmbeddingStore:
                 f"{self.path} is, or lies below, a file; an embedding store is a "
                 "directory."
             ) from error
-        return {name: found[name] for name in ("dtype", "shard_rows")}
+        return {name: found[name] for name in KEPT}
 
     def _check_against(self, found: dict[str, Any]) -> None:
         for name, value in found.items():
             asked = getattr(self._settings, name)
             if asked != value:
-                raise ValueError(
-                    f"Invalid parameter value: {name}={asked!r}. The store in "
-                    f"{self.path} has {name}={value!r}, for all that is in it."
-                )
+                there = f"{name}={value!r}, for all that is in it"
+                why = f"The store in {self.path} has {there}."
+                raise unsuitable(name, asked, why)
 
     @property
     def dtype(self) -> str:
@@ -221,68 +228,89 @@ class EmbeddingStore:
         for expert in split:
             with named_errors(f"Expert {expert.name!r} is not fitted"):
                 check_is_fitted(expert.estimator)
-        features = [maker_of_features(expert) for expert in split]
+        features = [producer_of_features(expert) for expert in split]
         tidy(self.path)
         ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
-        self._warn_of_changed_experts(features)
-        self._warn_of_changed_samples(features, parts, ids)
+        if self._written():
+            warn_of_changed_experts(features, self._collections(), self.path)
+        warn_of_changed_samples(features, parts, ids, self.path)
         fill = partial(self._fill, ids=ids, n_jobs=n_jobs, verbose=verbose)
         for expert in split:
             if (both := both_of(expert)) is not None:
-                [index] = fill([maker_of_both(expert)], [both], parts)
+                [index] = fill([producer_of_both(expert)], [both], parts)
                 made = _embedded(parts, ids, index)
                 n_classes = len(expert.head.classes_)
-                for maker_of, columns in (
-                    (maker_of_features, slice(-n_classes)),
-                    (maker_of_probabilities, slice(-n_classes, None)),
+                for producer_of, columns in (
+                    (producer_of_features, slice(-n_classes)),
+                    (producer_of_probabilities, slice(-n_classes, None)),
                 ):
-                    fill([maker_of(expert)], [Columns(columns)], made)
+                    fill([producer_of(expert)], [Columns(columns)], made)
         indices = fill(features, [expert.encoder for expert in split], parts)
         for expert, index in zip(split, indices, strict=True):
             if hasattr(expert.head, "predict_proba"):
-                maker, head = maker_of_probabilities(expert), Probabilities(expert.head)
-                fill([maker], [head], _embedded(parts, ids, index))
+                producer, head = (
+                    producer_of_probabilities(expert),
+                    Probabilities(expert.head),
+                )
+                fill([producer], [head], _embedded(parts, ids, index))
         return self
 
     def embed(
         self,
-        encoders: Sequence[NamedEncoder],
+        experts: Sequence[NamedEncoder],
         parts: Sequence[Part],
         n_jobs: int | None = None,
         verbose: int = 0,
-    ) -> list[list[StoredRows]]:
+    ) -> dict[str, list[StoredRows]]:
         """Return rows of datasets as experts embed them, made where they are not here.
 
         What `extract` does for users, this does for a classifier.
 
         Parameters
         ----------
-        encoders : sequence of Expert or Branch
+        experts : sequence of Expert or Branch
             With fitted encoders.
         parts : sequence of (Table, ndarray of int)
             Datasets, and rows of them.
         n_jobs, verbose : int
             See `extract`.
-            See `extract`.
 
         Returns
         -------
-        rows : list of list of StoredRows
-            For each part one an encoder.
+        rows : dict of str to list of StoredRows
+            For each frozen expert one a part; without experts that cannot be told
+            apart from others.
 
-        Raises
-        ------
-        UnidentifiedError
-            If an encoder or a sample cannot be told apart from others.
+        Warns
+        -----
+        NotStoredWarning
+            If an expert or a sample cannot be told apart from others.
         """
-        makers = [maker_of_features(encoding) for encoding in encoders]
-        ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
-        models = [encoding.encoder for encoding in encoders]
-        indices = self._fill(makers, models, parts, ids, n_jobs, verbose)
-        return [
-            [index.rows(own[rows]) for index in indices]
-            for (_, rows), own in zip(parts, ids, strict=True)
-        ]
+        frozen = [expert for expert in experts if is_frozen(expert.encoder)]
+        while frozen:
+            try:
+                producers = [producer_of_features(expert) for expert in frozen]
+                ids = [as_ids(sample_ids(table.values)) for table, _ in parts]
+            except UnidentifiedError as error:
+                warnings.warn(
+                    f"Embeddings are not kept in {self}: {error}.",
+                    NotStoredWarning,
+                    stacklevel=5,
+                )
+                known = [e for e in frozen if fingerprint_if_any(e.encoder) is not None]
+                # If all experts are known, it is the samples that are not.
+                frozen = known if len(known) < len(frozen) else []
+                continue
+            models = [expert.encoder for expert in frozen]
+            indices = self._fill(producers, models, parts, ids, n_jobs, verbose)
+            return {
+                expert.name: [
+                    index.rows(own[rows])
+                    for (_, rows), own in zip(parts, ids, strict=True)
+                ]
+                for expert, index in zip(frozen, indices, strict=True)
+            }
+        return {}
 
     def features(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
         """Return the embeddings of samples, read when they are needed.
@@ -314,7 +342,6 @@ class EmbeddingStore:
         ----------
         expert, samples : object
             See `features`.
-            See `features`.
 
         Returns
         -------
@@ -337,21 +364,26 @@ class EmbeddingStore:
             One row for each expert, kind and dataset, with the numbers of rows, of
             rows that could not be embedded, of features and of bytes.
         """
-        return pd.DataFrame(
-            [
-                {
-                    "expert": known["expert"],
-                    "kind": known["kind"],
-                    "fingerprint": known["fingerprint"][:16],
-                    "dataset": dataset_of(directory),
-                    "n_features": known["n_features"],
-                    **_counts(list(finished_shards(directory))),
-                }
-                for collection in self._collections()
-                for known in [read_collection(collection)]
-                for directory in directories_in(collection)
-            ]
-        )
+        rows = []
+        for collection in self._collections():
+            known = read_collection(collection)
+            for directory in directories_in(collection):
+                shards = list(finished_shards(directory))
+                manifests = [read_manifest(path) for path in shards]
+                rows.append(
+                    {
+                        "expert": known["expert"],
+                        "kind": known["kind"],
+                        "fingerprint": known["fingerprint"][:16],
+                        "dataset": dataset_of(directory),
+                        "n_features": known["n_features"],
+                        "n_rows": sum(len(manifest.ids) for manifest in manifests),
+                        "n_missing": len(failures_in(manifests)),
+                        "n_shards": len(shards),
+                        "n_bytes": sum(path.stat().st_size for path in shards),
+                    }
+                )
+        return pd.DataFrame(rows)
 
     def failures(self) -> pd.DataFrame:
         """Say which samples could not be embedded.
@@ -361,26 +393,28 @@ class EmbeddingStore:
         table : DataFrame
             One row for each, with the columns expert, dataset and reason.
         """
-        makers = [
-            (Maker.of(collection), collection) for collection in self._collections()
-        ]
-        rows = [
-            (maker, directory, own, reason)
-            for maker, collection in makers
-            for directory in directories_in(collection)
-            for own, reason in failures_in(
-                map(read_manifest, finished_shards(directory))
-            ).items()
-        ]
+        found = []
+        for collection in self._collections():
+            producer = Producer.of(collection)
+            for directory in directories_in(collection):
+                manifests = map(read_manifest, finished_shards(directory))
+                for own, reason in failures_in(manifests).items():
+                    found.append((producer, dataset_of(directory), own, reason))
         # Features that are columns of what has failed only know that it is not there.
         first = {
-            (m.fingerprint, own): why for m, _, own, why in rows if m.kind == "both"
+            (producer.fingerprint, own): reason
+            for producer, _, own, reason in found
+            if producer.kind == "both"
         }
         return pd.DataFrame(
             [
-                (m.expert, dataset_of(directory), first.get((m.fingerprint, own), why))
-                for m, directory, own, why in rows
-                if m.kind == "features"
+                (
+                    producer.expert,
+                    dataset,
+                    first.get((producer.fingerprint, own), reason),
+                )
+                for producer, dataset, own, reason in found
+                if producer.kind == "features"
             ],
             columns=["expert", "dataset", "reason"],
         )
@@ -421,12 +455,9 @@ class EmbeddingStore:
             )
         return collections_in(self.path)
 
-    def _index(self, maker: Maker) -> Index:
-        return Index.of(maker.directories(self.path))
-
     def _fill(
         self,
-        makers: Sequence[Maker],
+        producers: Sequence[Producer],
         encoders: Sequence[Any],
         parts: Sequence[Part],
         ids: Sequence[Ids],
@@ -435,42 +466,45 @@ class EmbeddingStore:
     ) -> list[Index]:
         """Make what is wanted and not here; return what there is then."""
         # Experts may share an encoder: the first gives the name.
-        different: dict[Any, Maker] = {}
-        for maker in makers:
-            different.setdefault(maker[1:], maker)
-        encoder_of = {m[1:]: e for m, e in zip(makers, encoders, strict=True)}
-        indices = {key: self._index(maker) for key, maker in different.items()}
+        different: dict[Any, Producer] = {}
+        for producer in producers:
+            different.setdefault(producer[1:], producer)
+        encoder_of = {p[1:]: e for p, e in zip(producers, encoders, strict=True)}
+        indices = {k: Index.of(p, self.path) for k, p in different.items()}
         self._create()
-        for key, maker in different.items():
-            restore(maker.directories(self.path), maker, indices[key].n_features)
-        works = [
-            (work, encoder_of[key], table.values)
-            for key, maker in different.items()
-            for work, table in plan(
-                self.path, maker, parts, ids, indices[key], self._settings
-            )
-        ]
+        works = []
+        for key, producer in different.items():
+            index = indices[key]
+            restore(producer.directories(self.path), producer, index.n_features)
+            retry = self.on_error == "raise"
+            lacking = [index.lacks(own, retry=retry) for own in ids]
+            works += [
+                (work, encoder_of[key], table.values)
+                for work, table in plan(
+                    self.path, producer, parts, ids, lacking, self._settings
+                )
+            ]
         if works:
             for encoder in {id(encoder): encoder for _, encoder, _ in works}.values():
                 check_ready(encoder)
             run(works, n_jobs, verbose)
             tidy(self.path)
-            indices = {key: self._index(maker) for key, maker in different.items()}
-        return [indices[maker[1:]] for maker in makers]
+            indices = {k: Index.of(p, self.path) for k, p in different.items()}
+        return [indices[producer[1:]] for producer in producers]
 
     def _create(self) -> None:
         """Write down what the store is like, or find that another has done it."""
         path = self.path / "store.json"
         if not path.exists():
-            with alone(self.path / "store.lock"):
+            with exclusive_lock(self.path / "store.lock"):
                 if not path.exists():
-                    dtype, shard_rows, _ = self._settings
-                    write_json(path, {"dtype": dtype, "shard_rows": shard_rows})
+                    kept = {name: getattr(self._settings, name) for name in KEPT}
+                    write_json(path, kept)
         self._check_against(self._written())
 
-    def _maker_named(self, expert: str, kind: str) -> Maker:
-        known = [Maker.of(collection) for collection in self._collections()]
-        found = {maker for maker in known if maker[:2] == (expert, kind)}
+    def _producer_named(self, expert: str, kind: str) -> Producer:
+        known = [Producer.of(collection) for collection in self._collections()]
+        found = {producer for producer in known if producer[:2] == (expert, kind)}
         if len(found) == 1:
             return found.pop()
         if found:
@@ -479,7 +513,7 @@ class EmbeddingStore:
                 "parameters or weights have changed. Give the one that is meant as "
                 "(name, estimator)."
             )
-        names = sorted({maker.expert for maker in known if maker.kind == kind})
+        names = sorted({producer.expert for producer in known if producer.kind == kind})
         raise ValueError(
             f"{self.path} has no {kind} of an expert {expert!r}, but of {names}. One "
             "that shares its encoder with another has that one's name here; it is "
@@ -491,67 +525,26 @@ class EmbeddingStore:
     ) -> StoredRows:
         """Return what an expert has made of samples, all of which must be here."""
         if isinstance(expert, str):
-            maker = self._maker_named(expert, kind)
+            producer = self._producer_named(expert, kind)
         else:
-            maker = MAKER_OF[kind](split_expert(*expert))
-        if not maker.directories(self.path):
+            producer = PRODUCER_OF[kind](split_expert(*expert))
+        if not producer.directories(self.path):
             raise ValueError(
-                f"{self.path} has no {maker.kind} of expert {maker.expert!r} as it is "
+                f"{self.path} has no {kind} of expert {producer.expert!r} as it is "
                 "now: it was never run, or its parameters or weights have changed."
             )
-        index = self._index(maker)
+        index = Index.of(producer, self.path)
         ids = as_ids(sample_ids(samples))
         new = np.flatnonzero(index.lacks(ids, retry=False))
         if len(new):
             names = sample_names(take_rows(samples, new[:1]))
             first = f"row {new[0]}" if names is None else f"{names[0]!r}"
             raise ValueError(
-                f"{self.path} has no {maker.kind} by expert {maker.expert!r} of "
+                f"{self.path} has no {kind} by expert {producer.expert!r} of "
                 f"{len(new)} of the {len(ids)} samples (first: {first}): they are new, "
                 "or have changed since. extract embeds them."
             )
         return index.rows(ids)
-
-    def _warn_of_changed_experts(self, makers: Sequence[Maker]) -> None:
-        if not self._written():
-            return
-        known = [Maker.of(c) for c in self._collections() if is_described(c)]
-        for maker in makers:
-            others = [m for m in known if m[:2] == maker[:2] and m != maker]
-            if others and not maker.directories(self.path):
-                warnings.warn(
-                    f"Expert {maker.expert!r} is not the one whose embeddings are in "
-                    f"{self.path}: its parameters or weights have changed. It embeds "
-                    "all samples anew.",
-                    EmbeddedAnewWarning,
-                    stacklevel=3,
-                )
-
-    def _warn_of_changed_samples(
-        self,
-        makers: Sequence[Maker],
-        parts: Sequence[Part],
-        ids: Sequence[Ids],
-    ) -> None:
-        stored = {
-            pair
-            for maker in makers
-            for collection in maker.directories(self.path)
-            for pair in names_in(collection)
-        }
-        stored_names = {name for name, _ in stored}
-        for (table, _), own in zip(parts, ids, strict=True):
-            names = sample_names(table.values) if stored else None
-            pairs = [] if names is None else zip(names, own.astype(str), strict=True)
-            changed = [p[0] for p in pairs if p[0] in stored_names and p not in stored]
-            if changed:
-                warnings.warn(
-                    f"{len(changed)} files of dataset {table.name!r} have changed "
-                    f"since they were embedded (first: {changed[0]!r}); they are "
-                    "embedded anew.",
-                    EmbeddedAnewWarning,
-                    stacklevel=3,
-                )
 
 
 def _embedded(parts: Sequence[Part], ids: Sequence[Ids], index: Index) -> list[Part]:
@@ -572,17 +565,4 @@ def _check_settings(settings: Settings) -> None:
         ("on_error", settings.on_error in ("raise", "skip"), "'raise', 'skip'"),
     ):
         if not is_valid:
-            raise ValueError(
-                f"Invalid parameter value: {name}={getattr(settings, name)!r}. Valid "
-                f"values are {accepted}."
-            )
-
-
-def _counts(shards: Sequence[Path]) -> dict[str, int]:
-    manifests = [read_manifest(path) for path in shards]
-    return {
-        "n_rows": sum(len(manifest.ids) for manifest in manifests),
-        "n_missing": len(failures_in(manifests)),
-        "n_shards": len(shards),
-        "n_bytes": sum(path.stat().st_size for path in shards),
-    }
+            raise invalid(name, getattr(settings, name), accepted)

@@ -163,12 +163,9 @@ class StoredRows:
         for number, places in zip(
             numbers.tolist(), np.split(order, firsts[1:]), strict=True
         ):
-            yield self._shard(number), places, in_shard[places]
-
-    def _shard(self, number: int) -> Shard:
-        if number not in self._open:
-            self._open[number] = Shard(self._paths[number], self.shape[1])
-        return self._open[number]
+            if number not in self._open:
+                self._open[number] = Shard(self._paths[number], self.shape[1])
+            yield self._open[number], places, in_shard[places]
 
     def __array__(
         self, dtype: Any = None, copy: bool | None = None

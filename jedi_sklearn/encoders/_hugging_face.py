@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._samples import by_position
+from ..utils.accepted import unsuitable
+from ._sample_batches import SampleDataset
 from ._torch_encoder import TorchEncoder
 
-# What tells transformers where files are; the rest is for the model alone.
+# Keywords that locate files; all others concern the model alone.
 _HUB = {
     "cache_dir",
     "force_download",
@@ -33,12 +34,12 @@ def from_pretrained(
     n_workers: int = 0,
     **kwargs: Any,
 ) -> TorchEncoder:
-    """Make an encoder of a pretrained model of the transformers library.
+    """Make an encoder from a pretrained model of the transformers library.
 
-    A text becomes the mean of its tokens, or what the folder says about pooling in
-    sentence-transformers' files. An image becomes the model's ``pooler_output``;
-    where there is none, its first token, or the mean over space for a model
-    without tokens. Texts are cut, and images prepared, as the folder says.
+    A text becomes the mean of its tokens, or is pooled as sentence-transformers' files
+    in the folder say. An image becomes the model's ``pooler_output``; if there is
+    none, its first token, or the mean over space for a model without tokens. Texts
+    are truncated and images preprocessed as the folder says.
 
     Parameters
     ----------
@@ -55,14 +56,14 @@ def from_pretrained(
     n_workers : int, default=0
         See `TorchEncoder`.
     **kwargs
-        Passed on to ``from_pretrained`` of transformers, such as revision, token
-        and local_files_only.
+        Keywords for ``from_pretrained`` of transformers, such as revision, token and
+        local_files_only.
 
     Returns
     -------
     encoder : TorchEncoder
-        Its samples are str, if the model is one of texts; if it is one of images,
-        paths of image files and uint8 arrays of shape (height, width, 3), RGB.
+        Its samples are str for a model of texts; for a model of images they are paths
+        of image files and uint8 arrays of shape (height, width, 3), RGB.
 
     Raises
     ------
@@ -71,17 +72,18 @@ def from_pretrained(
     OSError
         If there is no such model, or no safetensors.
     ValueError
-        If the model is neither one of texts nor one of images, or the folder lacks
-        weights or asks for a step that is not known here.
+        If the model is of neither texts nor images, or the folder lacks weights or
+        asks for a step that is not supported.
 
     See Also
     --------
-    TorchEncoder : Any module of torch.
-    jedi_sklearn.encoders.video.transformers_video_expert : A model of videos.
+    TorchEncoder : Encoder from any torch module.
+    jedi_sklearn.encoders.video.transformers_video_expert : Expert from a model of
+        videos.
 
     Examples
     --------
-    This one downloads a model of 90 MB.
+    This downloads a model of 90 MB.
 
     >>> from jedi_sklearn.encoders import from_pretrained
     >>> name = "sentence-transformers/all-MiniLM-L6-v2"
@@ -90,7 +92,7 @@ def from_pretrained(
     (2, 384)
     """
     try:
-        import transformers  # noqa: F401
+        import transformers
     except ImportError as error:
         raise ImportError(
             "from_pretrained needs transformers: "
@@ -105,7 +107,11 @@ def from_pretrained(
     dataset: TextSamples | ImageSamples
     kind = _kind_of(model, folder_or_name)
     if kind == "image":
-        module, dataset = ImageModel(model), _image_samples(files)
+        # The other backend needs torchvision, and rounds differently.
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            files.name, backend="pil", trust_remote_code=False, **files.hub
+        )  # nosec B615 - users choose the revision; no code comes with a model
+        module, dataset = ImageModel(model), ImageSamples(processor)
     else:
         module = TextModel(model, *_pooling(files))
         dataset = _text_samples(files, model.config)
@@ -121,7 +127,7 @@ def from_pretrained(
 
 
 class TextSamples:
-    """Makes a dataset of texts, which are tokenised a batch at a time.
+    """Makes datasets of texts, which are tokenised a batch at a time.
 
     Parameters
     ----------
@@ -129,31 +135,40 @@ class TextSamples:
     max_length : int or None
         Number of tokens after which a text is cut.
     lower : bool
-        Whether texts are in small letters for the model.
+        Whether texts are lower-cased.
     """
 
     def __init__(self, tokenizer: Any, max_length: int | None, lower: bool) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.lower = lower
-        # A tokenizer keeps the settings of its first call, and changes them not
-        # again: threads that share it would find it busy otherwise.
+        # A tokenizer stores the padding and truncation of its first call. Calling it
+        # here keeps threads that share it from changing them at the same time.
         self.collate(["one", "and another"])
 
     def fingerprint(self) -> tuple[Any, ...]:
-        """Return all that decides how texts become tokens, and no path of a file."""
+        """Return everything that affects the tokens, without paths of files."""
         tokenizer: Any = self.tokenizer
         if getattr(tokenizer, "backend_tokenizer", None) is not None:
             sides = tokenizer.padding_side, tokenizer.truncation_side
             tokenizer = (tokenizer.backend_tokenizer.to_str(), *sides)
         return tokenizer, self.max_length, self.lower
 
-    def __call__(self, samples: Any) -> _Texts:
-        """Return the dataset of some samples."""
-        return _Texts(samples, self)
+    def __call__(self, samples: Any) -> SampleDataset:
+        """Return a dataset of texts."""
+        return SampleDataset(samples, self.load, self.collate)
+
+    def load(self, text: Any) -> str:
+        """Return a text, or raise ValueError for any other sample."""
+        if not isinstance(text, str):
+            raise ValueError(
+                f"The sample {text!r} is of type {type(text).__name__}; the samples of "
+                "a model of texts are str."
+            )
+        return str(text)
 
     def collate(self, texts: list[str]) -> dict[str, Any]:
-        """Return texts as the tensors that the model takes."""
+        """Tokenise texts to the tensors that the model takes."""
         if self.lower:
             texts = [text.lower() for text in texts]
         tokens = self.tokenizer(
@@ -167,7 +182,7 @@ class TextSamples:
 
 
 class ImageSamples:
-    """Makes a dataset of images, which are prepared as the model wants them.
+    """Makes datasets of images, preprocessed as the model expects.
 
     Parameters
     ----------
@@ -177,73 +192,47 @@ class ImageSamples:
     def __init__(self, processor: Any) -> None:
         self.processor = processor
 
-    def __call__(self, samples: Any) -> _Images:
-        """Return the dataset of some samples."""
-        return _Images(samples, self.processor)
+    def __call__(self, samples: Any) -> SampleDataset:
+        """Return a dataset of paths and arrays of images."""
+        return SampleDataset(samples, self.load)
 
+    def load(self, sample: Any) -> Any:
+        """Return the tensor of an upright image, of shape (3, height, width)."""
+        from PIL import Image, ImageOps
 
-class _Texts:
-    def __init__(self, samples: Any, settings: TextSamples) -> None:
-        self.samples = by_position(samples)
-        self.collate_fn = settings.collate
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> str:
-        text = self.samples[number]
-        if not isinstance(text, str):
+        if isinstance(sample, str | os.PathLike):
+            with Image.open(sample) as opened:
+                if opened.format == "EPS":
+                    raise ValueError(
+                        f"{sample} is PostScript, a program that Pillow would have "
+                        "Ghostscript run."
+                    )
+                image = ImageOps.exif_transpose(opened).convert("RGB")
+        elif (
+            isinstance(sample, np.ndarray)
+            and sample.dtype == np.uint8
+            and sample.shape[2:] == (3,)
+        ):
+            image = Image.fromarray(np.ascontiguousarray(sample))
+        else:
+            found = type(sample).__name__
+            if isinstance(sample, np.ndarray):
+                found = f"{sample.dtype} array of shape {sample.shape}"
             raise ValueError(
-                f"The sample {text!r} is of type {type(text).__name__}; the samples of "
-                "a model of texts are str."
+                f"The sample is of type {found}; the samples of a model of images are "
+                "paths of image files and uint8 arrays of shape (height, width, 3)."
             )
-        return str(text)
-
-
-class _Images:
-    def __init__(self, samples: Any, processor: Any) -> None:
-        self.samples = by_position(samples)
-        self.processor = processor
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> Any:
-        image = _read_image(self.samples[number])
         return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
 
 
-def _read_image(sample: Any) -> Any:
-    """Return a sample as a PIL image in RGB, upright."""
-    from PIL import Image, ImageOps
-
-    if isinstance(sample, str | os.PathLike):
-        with Image.open(sample) as image:
-            if image.format == "EPS":
-                raise ValueError(
-                    f"{sample} is PostScript, a program that Pillow would have "
-                    "Ghostscript run."
-                )
-            return ImageOps.exif_transpose(image).convert("RGB")
-    found = type(sample).__name__
-    if isinstance(sample, np.ndarray):
-        if sample.dtype == np.uint8 and sample.shape[2:] == (3,):
-            return Image.fromarray(np.ascontiguousarray(sample))
-        found = f"{sample.dtype} array of shape {sample.shape}"
-    raise ValueError(
-        f"The sample is of type {found}; the samples of a model of images are paths of "
-        "image files and uint8 arrays of shape (height, width, 3)."
-    )
-
-
 class ModelFiles(NamedTuple):
-    """The files of a model, here or on the hub."""
+    """Files of a model, local or on the hub."""
 
     name: str | os.PathLike[str]
     hub: dict[str, Any]
 
     def read(self, path: str) -> Any:
-        """Return the content of a JSON file, None where there is none."""
+        """Return the content of a JSON file, or None if it does not exist."""
         from transformers.utils.hub import cached_file
 
         found = cached_file(
@@ -274,18 +263,18 @@ def load_model(
     kwargs: dict[str, Any],
     optional: str | None = None,
 ) -> Any:
-    """Return a model all of whose weights come from its files.
+    """Load a model, all of whose weights must come from its files.
 
     Parameters
     ----------
     auto : str
-        Name of a class of transformers that finds out of which type a model is.
+        Name of a class of transformers that detects the type of a model.
     name : str or path
-        Of the model, or its folder.
+        Name or folder of the model.
     kwargs : dict
-        Of ``from_pretrained`` of transformers.
+        Keywords for ``from_pretrained`` of transformers.
     optional : str or None, default=None
-        Name of a submodule which becomes None where it has no weights.
+        Name of a submodule that is set to None if the files lack weights of it.
 
     Raises
     ------
@@ -296,17 +285,15 @@ def load_model(
     import transformers
 
     if kwargs.get("trust_remote_code"):
-        raise ValueError(
-            "Invalid parameter value: trust_remote_code=True. Code that comes with a "
-            "model is never run; valid values are False."
-        )
+        why = "Code that comes with a model is never run; valid values are False."
+        raise unsuitable("trust_remote_code", True, why)
     safe = {"trust_remote_code": False, "use_safetensors": True}
     # Weights that are not in the files are drawn from the global random state.
     with torch.random.fork_rng(devices=[]):
         model, report = getattr(transformers, auto).from_pretrained(
             name, output_loading_info=True, **(kwargs | safe)
         )
-    # Weights of another shape than the files have are random, too.
+    # Weights whose shape differs from that in the files are random, too.
     mismatched = {key for key, *_ in report["mismatched_keys"]}
     missing = sorted(mismatched.union(report["missing_keys"]))
     lacking = [key for key in missing if key.partition(".")[0] != optional]
@@ -336,16 +323,6 @@ def _kind_of(model: Any, name: str | os.PathLike[str]) -> str:
     return kind
 
 
-def _image_samples(files: ModelFiles) -> ImageSamples:
-    from transformers import AutoImageProcessor
-
-    # The other backend needs torchvision, and rounds in another way.
-    processor = AutoImageProcessor.from_pretrained(
-        files.name, backend="pil", trust_remote_code=False, **files.hub
-    )  # nosec B615 - users choose the revision; no code comes with a model
-    return ImageSamples(processor)
-
-
 def _text_samples(files: ModelFiles, config: Any) -> TextSamples:
     from transformers import AutoTokenizer
 
@@ -364,7 +341,7 @@ def _text_samples(files: ModelFiles, config: Any) -> TextSamples:
 
 
 def _pooling(files: ModelFiles) -> tuple[str, bool]:
-    """Return how tokens become a text, and whether its length is made 1."""
+    """Return the pooling of tokens, and whether vectors are scaled to length 1."""
     steps = files.read("modules.json") or []
     kinds = [step["type"].rpartition(".")[2] for step in steps]
     for kind in kinds:

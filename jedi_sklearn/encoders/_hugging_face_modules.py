@@ -1,6 +1,6 @@
-"""Models of the transformers library as modules that return one vector a sample.
+"""Models of the transformers library as modules that return one vector per sample.
 
-Apart from the rest as it needs torch to be imported.
+A module of its own because it imports torch.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 
 class TextModel(nn.Module):
-    """A model of texts, and what makes one vector of the vectors of its tokens.
+    """Model of texts, with pooling of its tokens to one vector.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
     pooling : {"mean", "max", "cls"}
-        Mean or maximum over the tokens that are no padding, or the first token.
+        Mean or maximum over all tokens but padding, or the first token.
     normalize : bool
         Whether vectors are scaled to length 1.
     """
@@ -38,7 +38,7 @@ class TextModel(nn.Module):
         attention_mask : tensor of shape (n_texts, n_tokens)
             0 where a token is padding.
         **tokens : tensor of shape (n_texts, n_tokens)
-            What else the tokenizer returns.
+            Other tensors of the tokenizer.
 
         Returns
         -------
@@ -58,7 +58,7 @@ class TextModel(nn.Module):
 
 
 class ImageModel(nn.Module):
-    """A model of images, and what makes one vector of its output.
+    """Model of images, with pooling of its output to one vector.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A small neural encoder without torch."""
+"""Small neural encoder without torch."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """The hidden layer of a small neural network, trained to classify.
+    """Hidden layer of a small neural network that is trained to classify.
 
     Rows of any number of dimensions are flattened and standardised.
 
     Parameters
     ----------
     n_units : int, default=64
-        Width of the hidden layer, which is the width of the embedding.
+        Width of the hidden layer, and so of the embedding.
     max_iter : int, default=50
-        Passes over the training rows. The number is a budget: reaching it is no
-        cause for a warning.
+        Number of passes over the training rows. It is a budget: reaching it causes no
+        warning.
     random_state : int, RandomState instance or None, default=None
-        Of the first weights and the shuffles.
+        Seed of the initial weights and the shuffles.
 
     Attributes
     ----------
     coef_ : ndarray of shape (`n_features_in_`, n_units)
-        Weights of the hidden layer, on values that are not standardised.
+        Weights of the hidden layer, for values that are not standardised.
     intercept_ : ndarray of shape (n_units,)
         Biases of the hidden layer.
     n_iter_ : int
@@ -44,12 +44,12 @@ class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     n_features_in_ : int
         Number of values in a row.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Where X was a DataFrame with names of type str.
+        Names of the features, if X was a DataFrame with names of type str.
 
     See Also
     --------
-    jedi_sklearn.JEDIClassifier : Trains one a dataset where it is given no experts.
-    TorchEncoder : Any module of torch, trained already.
+    jedi_sklearn.JEDIClassifier : Trains one for each dataset if given no experts.
+    TorchEncoder : Encoder from any trained torch module.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         X : array-like or sparse matrix of shape (n_samples, ...)
             Finite numbers.
         y : array-like of shape (n_samples,)
-            Labels; all rows have one.
+            Labels, none missing.
 
         Returns
         -------
@@ -106,11 +106,11 @@ class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             random_state=check_random_state(self.random_state),
         )
         classes = np.unique(y)
-        # One pass at a time: fit would warn that it did not converge, and what
-        # silences a warning works on all threads at once.
+        # One pass at a time: fit would warn that it did not converge, and warnings can
+        # only be silenced for all threads at once.
         for _ in range(max(1, self.max_iter)):
             network.partial_fit(scaled, y, classes=classes)
-            if network.n_iter_ == 0:  # An interrupt, which the network swallows.
+            if network.n_iter_ == 0:  # The network swallowed an interrupt.
                 raise KeyboardInterrupt
         self.n_iter_ = self.max_iter
         self.coef_ = network.coefs_[0] / scaler.scale_[:, None]
@@ -125,17 +125,17 @@ class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
-            With as many values in a row as in fit.
+            Rows with as many values as in fit.
 
         Returns
         -------
         embedding : ndarray of shape (n_samples, n_units)
-            None is negative: they come from a rectifier.
+            Non-negative activations of rectified linear units.
 
         Raises
         ------
         ValueError
-            If X is not numeric, not finite or of another number of values.
+            If X is not numeric, not finite or has another number of values.
         """
         check_is_fitted(self)
         given = X
@@ -156,7 +156,7 @@ class MLPEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
 
 def _named(given: Any, X: Any) -> Any:
-    """Return what was given where it has names of features, else the array of it."""
+    """Return the given X if it has feature names, else the array made from it."""
     return given if hasattr(given, "columns") else X
 
 

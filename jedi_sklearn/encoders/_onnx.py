@@ -1,4 +1,4 @@
-"""Torch modules as ONNX."""
+"""Export of torch encoders to ONNX."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ._torch_encoder import TorchEncoder
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# torch's own use of what it deprecates, while it traces.
-_OF_TORCH = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
+# torch itself uses a deprecated function while it traces a module.
+_DEPRECATED = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
 
 
 def torch_as_onnx(encoder: TorchEncoder, X: npt.NDArray, opset: int) -> ModelProto:
-    """Return what an encoder computes as a graph of any number of rows.
+    """Export an encoder as a graph that takes any number of rows.
 
     Parameters
     ----------
     encoder : TorchEncoder
     X : ndarray of shape (n_rows, ...)
-        Rows as the encoder takes them, at least one.
+        Input of the encoder, at least one row.
     opset : int
-        Version of the operators.
+        Version of the ONNX operators.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def torch_as_onnx(encoder: TorchEncoder, X: npt.NDArray, opset: int) -> ModelPro
     ValueError
         If the encoder does not take arrays.
     Exception
-        Whatever torch raises for a module that it cannot convert.
+        Any error of torch about a module that it cannot convert.
     """
     if encoder.dataset is not None:
         raise ValueError(
@@ -47,14 +47,27 @@ def torch_as_onnx(encoder: TorchEncoder, X: npt.NDArray, opset: int) -> ModelPro
         )
     import torch
 
+    class Embedding(torch.nn.Module):
+        """Module that returns the embedding alone, in float32."""
+
+        def __init__(self, module: torch.nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            if rows.dtype == torch.float64:
+                rows = rows.float()
+            found, _ = run_module(self.module, encoder.layer, rows)
+            return as_matrix(found, encoder.layer, rows.shape[0]).float()
+
     module = encoder.module.eval()
     device = next((t.device for t in module.parameters()), torch.device("cpu"))
-    # A single row would be taken for all that there can be.
+    # Two rows at least: torch would fix the number of rows at 1.
     rows = torch.from_numpy(X[np.arange(2) % len(X)]).to(device)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", _OF_TORCH, FutureWarning)
+        warnings.filterwarnings("ignore", _DEPRECATED, FutureWarning)
         program: Any = torch.onnx.export(
-            _embedding_of(module, encoder.layer),
+            Embedding(module).eval(),
             (rows,),
             dynamo=True,
             verbose=False,
@@ -63,21 +76,3 @@ def torch_as_onnx(encoder: TorchEncoder, X: npt.NDArray, opset: int) -> ModelPro
         )
     model: ModelProto = program.model_proto
     return model
-
-
-def _embedding_of(module: Any, layer: str | None) -> Any:
-    """Return a module that makes the embedding alone, in float32."""
-    import torch
-
-    class Embedding(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            if rows.dtype == torch.float64:
-                rows = rows.float()
-            found, _ = run_module(self.module, layer, rows)
-            return as_matrix(found, layer, rows.shape[0]).float()
-
-    return Embedding().eval()

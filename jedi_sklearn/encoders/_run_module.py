@@ -1,12 +1,14 @@
-"""A torch module run on a batch, and the output of one of its layers."""
+"""Forward passes of torch modules that record the input of one layer."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
+
+from ..utils.accepted import invalid
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +20,7 @@ def find_layer(module: torch.nn.Module, layer: str) -> torch.nn.Module:
     Raises
     ------
     ValueError
-        If there is none of this name.
+        If there is no submodule of this name.
     """
     layers = dict(module.named_modules(remove_duplicate=False))
     if layer in layers:
@@ -28,10 +30,8 @@ def find_layer(module: torch.nn.Module, layer: str) -> torch.nn.Module:
     ordered = [*close, *(name for name in names if name not in close)]
     listed = ", ".join(map(repr, ordered[:30]))
     more = f" and {len(names) - 30} more" if len(names) > 30 else ""
-    raise ValueError(
-        f"Invalid parameter value: layer={layer!r}. Valid values are None, '' and the "
-        f"names of the module's submodules: {listed}{more}."
-    )
+    accepted = f"None, '' and the names of the module's submodules: {listed}{more}"
+    raise invalid("layer", layer, accepted)
 
 
 def run_module(
@@ -43,15 +43,15 @@ def run_module(
     ----------
     module : torch.nn.Module
     layer : str or None
-        See `TorchEncoder`.
+        Name of the layer; see `TorchEncoder`.
     batch : tensor, or tuple, list or mapping of these
 
     Returns
     -------
     found : object
-        The first input of the layer, or the output where the layer is "".
+        First input of the layer; the module's output if the layer is "".
     output : object
-        What the module returns.
+        Output of the module.
 
     Raises
     ------
@@ -85,10 +85,10 @@ def _call(module: torch.nn.Module, batch: Any) -> Any:
 
 @contextmanager
 def _recorded(wanted: Any) -> Iterator[list[Any]]:
-    """Record the last input of a module, or of all of a type, in this thread.
+    """Record the last input of a module, or of any module of a type, in this thread.
 
-    The hooks are torch's global ones: a hook of the module would be seen by other
-    threads, which may just be running, copying or pickling it.
+    The hooks are global: a hook on the module itself would affect other threads that
+    run, copy or pickle it at the same time.
     """
     from torch.nn.modules.module import (
         register_module_forward_hook,
@@ -105,12 +105,12 @@ def _recorded(wanted: Any) -> Iterator[list[Any]]:
 
     def before(module: Any, args: Any) -> None:
         if args and is_meant(module):
-            # Some layers change their input in place; a Linear does not.
+            # Some layers change their input in place; Linear does not.
             copied = not by_type and hasattr(args[0], "clone")
             inputs[:] = [args[0].clone() if copied else args[0]]
 
     def after(module: Any, args: Any, *kwargs_and_output: Any) -> None:
-        # The only kind of global hook that is told of keywords.
+        # Only this kind of global hook receives keyword arguments.
         if not args and is_meant(module):
             inputs[:] = list(kwargs_and_output[0].values())[:1]
 
@@ -125,21 +125,23 @@ def _recorded(wanted: Any) -> Iterator[list[Any]]:
             handle.remove()
 
 
-def _title(layer: str | None) -> str:
+def title_of(layer: str | None) -> str:
     if layer == "":
         return "What the module returns"
     return f"What enters {'the last Linear' if layer is None else f'layer {layer!r}'}"
 
 
 def as_matrix(found: Any, layer: str | None, n_rows: int) -> torch.Tensor:
-    """Return what was found at a layer with one row of features for each sample.
+    """Check that a layer's input has one row per sample; squeeze axes of length 1.
 
     Parameters
     ----------
     found : object
+        Input of the layer.
     layer : str or None
-        For messages.
+        Name of the layer, for messages.
     n_rows : int
+        Number of samples.
 
     Returns
     -------
@@ -148,13 +150,13 @@ def as_matrix(found: Any, layer: str | None, n_rows: int) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If it is no tensor, or not of that shape, axes of length 1 aside.
+        If it is not a tensor, or not of that shape, axes of length 1 aside.
     """
     import torch
 
     if not isinstance(found, torch.Tensor):
         raise ValueError(
-            f"{_title(layer)} is {type(found).__name__}, not a tensor; name a layer "
+            f"{title_of(layer)} is {type(found).__name__}, not a tensor; name a layer "
             "that takes the embedding."
         )
     shape = tuple(found.shape)
@@ -162,42 +164,39 @@ def as_matrix(found: Any, layer: str | None, n_rows: int) -> torch.Tensor:
         found = found.squeeze(1 + list(found.shape[1:]).index(1))
     if found.ndim != 2:
         raise ValueError(
-            f"{_title(layer)} has shape {shape}; an embedding has shape (n_samples, "
+            f"{title_of(layer)} has shape {shape}; an embedding has shape (n_samples, "
             "n_features). Name a layer that comes after pooling."
         )
     if found.shape[0] != n_rows:
         raise ValueError(
-            f"{_title(layer)} has shape {shape} for a batch of {n_rows} samples; it "
+            f"{title_of(layer)} has shape {shape} for a batch of {n_rows} samples; it "
             "must have one row for each."
         )
     return found
 
 
-def _moved(batch: Any, device: torch.device) -> Any:
+def part_on(device: torch.device, batch: Any, rows: range, n_rows: int) -> Any:
+    """Return some rows of a batch on a device, float64 as float32.
+
+    Parameters
+    ----------
+    device : torch.device
+    batch : tensor, or tuple, list or mapping of these
+        Values that are no tensor of length `n_rows` are kept whole.
+    rows : range
+    n_rows : int
+        Number of rows of the batch.
+    """
     import torch
 
-    def moved(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        dtype = torch.float32 if value.dtype == torch.float64 else value.dtype
-        return value.to(device, dtype)
-
-    return _mapped(batch, moved)
-
-
-def _take(batch: Any, rows: slice, n_rows: int) -> Any:
-    import torch
-
-    def taken(value: Any) -> Any:
-        by_row = isinstance(value, torch.Tensor) and value.shape[:1] == (n_rows,)
-        return value[rows] if by_row else value
-
-    return _mapped(batch, taken)
-
-
-def _mapped(batch: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(batch, Mapping):
-        return {name: _mapped(value, change) for name, value in batch.items()}
+        return {k: part_on(device, v, rows, n_rows) for k, v in batch.items()}
     if isinstance(batch, tuple | list):
-        return [_mapped(value, change) for value in batch]
-    return change(batch)
+        return [part_on(device, value, rows, n_rows) for value in batch]
+    if not isinstance(batch, torch.Tensor):
+        return batch
+    # A whole batch stays as it is, as sparse tensors have no slices.
+    if len(rows) < n_rows and batch.shape[:1] == (n_rows,):
+        batch = batch[rows.start : rows.stop]
+    dtype = torch.float32 if batch.dtype == torch.float64 else batch.dtype
+    return batch.to(device, dtype)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle  # nosec B403 - of errors, see below
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,20 +38,53 @@ def load_batches(
     Raises
     ------
     ValueError
-        If the samples need a dataset, or the dataset has not one for each.
+        If the samples need a dataset, or the dataset is of another length.
     """
     starts = range(0, n_samples, batch_size)
-    loaded = X if dataset is not None else _without_dataset(X)
-    if dataset is None and hasattr(loaded, "shape"):
-        batches: Iterator[Any] = (
-            _tensor(loaded[start : start + batch_size]) for start in starts
-        )
-    else:
-        if dataset is not None:
-            loaded = _checked(dataset(X), n_samples)
+    batches: Iterator[Any]
+    if dataset is not None:
+        loaded = _checked(dataset(X), n_samples)
         batches = _load(loaded, X, batch_size, n_workers)
+    else:
+        rows = _without_dataset(X)
+        if hasattr(rows, "shape"):
+            batches = (_tensor(rows[start : start + batch_size]) for start in starts)
+        else:
+            batches = _load(rows, X, batch_size, n_workers)
     for start in starts:
         yield next(batches), min(batch_size, n_samples - start)
+
+
+class SampleDataset:
+    """Map-style dataset that loads its samples one by one.
+
+    Parameters
+    ----------
+    samples : sequence, Series, or DataFrame with one column
+    load : callable
+        Takes a sample and returns it loaded.
+    collate_fn : callable or None, default=None
+        Takes a list of loaded samples and returns a batch; see `TorchEncoder`.
+    """
+
+    def __init__(
+        self,
+        samples: Any,
+        load: Callable[[Any], Any],
+        collate_fn: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if hasattr(samples, "iloc"):  # pandas indexes by label, a dataset by position
+            samples = samples.to_numpy()
+        is_column = getattr(samples, "ndim", 1) == 2 and samples.shape[1] == 1
+        self.samples = samples[:, 0] if is_column else samples
+        self.load = load
+        self.collate_fn = collate_fn
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.load(self.samples[number])
 
 
 def _without_dataset(X: Any) -> Any:
@@ -70,7 +104,7 @@ def _without_dataset(X: Any) -> Any:
             "give a dataset, a callable that takes the samples and returns a "
             "torch.utils.data.Dataset that loads them."
         )
-    # What torch makes of lists of numbers is their transpose.
+    # default_collate would transpose lists of numbers.
     return np.asarray(X) if isinstance(first, int | float | list | np.number) else X
 
 
@@ -100,18 +134,19 @@ def _checked(dataset: Any, n_samples: int) -> Any:
     return dataset
 
 
-class _Failed(NamedTuple):
-    """An error in the stead of a sample.
+@dataclass(frozen=True)
+class _Failed:
+    """Error in place of a sample, to be raised in the main process.
 
-    A DataLoader would make its own error of one in another process, with the text of
-    a traceback for a message.
+    A DataLoader would turn an error of a worker into one of its own, whose message is
+    the text of a traceback.
     """
 
     error: Exception
 
 
 class _Named:
-    """A dataset whose errors name the sample."""
+    """Dataset whose errors name the sample."""
 
     def __init__(self, dataset: Any, samples: Any) -> None:
         self.dataset = dataset
@@ -134,7 +169,7 @@ class _Named:
 
 
 class _Collate:
-    """Puts samples together, unless one of them failed."""
+    """Collates samples, unless one of them failed."""
 
     def __init__(self, collate: Callable[[Any], Any]) -> None:
         self.collate = collate
@@ -147,7 +182,7 @@ class _Collate:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that can come from another process."""
+    """Return the error, or a RuntimeError with its text where it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))  # nosec B301 - pickled in the same line
         return error
@@ -158,7 +193,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _load(dataset: Any, samples: Any, batch_size: int, n_workers: int) -> Iterator[Any]:
-    """Yield batches of a dataset, or raise what went wrong with a sample of it."""
+    """Yield batches of a dataset; raise the first error of a sample."""
     import torch
     from torch.utils.data import DataLoader, default_collate
 
@@ -170,7 +205,7 @@ def _load(dataset: Any, samples: Any, batch_size: int, n_workers: int) -> Iterat
             collate_fn=_Collate(
                 getattr(dataset, "collate_fn", None) or default_collate
             ),
-            # Workers are seeded by the global random state otherwise.
+            # Without a generator, workers are seeded from the global random state.
             generator=torch.Generator().manual_seed(0),
         )
     )
@@ -180,5 +215,5 @@ def _load(dataset: Any, samples: Any, batch_size: int, n_workers: int) -> Iterat
                 raise batch.error
             yield batch
     finally:
-        # Ends the processes before others are started, which would inherit them.
+        # End the workers now: those of a later call would inherit them.
         del batches

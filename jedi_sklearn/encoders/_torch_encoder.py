@@ -1,12 +1,13 @@
-"""Any torch module as a frozen encoder."""
+"""Frozen encoder from any torch module."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,15 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 
 from ..exceptions import BatchSizeWarning
-from ..utils.accepted import Accepted, integer, one_of
+from ..utils.accepted import Accepted, check_accepted, integer, one_of
 from ..utils.device import available_device
-from ._run_module import _moved, _take, _title, as_matrix, find_layer, run_module
+from ._run_module import as_matrix, find_layer, part_on, run_module, title_of
 from ._sample_batches import load_batches
 
 if TYPE_CHECKING:
     import torch
 
-# Threads that share an encoder share its copy on the device, too.
+# Threads that share an encoder also share its copy on the device.
 _COPYING = Lock()
 
 _ACCEPTED = {
@@ -43,57 +44,53 @@ def _names_linear(encoder: TorchEncoder) -> bool:
 
 
 class TorchEncoder(TransformerMixin, BaseEstimator):
-    """Any ``torch.nn.Module`` as a frozen transformer: what it computes, by row.
+    """Frozen transformer that runs any ``torch.nn.Module``.
 
     Nothing is trained: `transform` runs the module in evaluation mode, without
-    gradients, and returns what enters its last linear layer, or any other layer.
+    gradients, and returns the input of its last linear layer, or of any other layer.
 
     Parameters
     ----------
     module : torch.nn.Module
-        It stays on its device and is put into evaluation mode.
+        Module to run. It stays on its device and is set to evaluation mode.
     layer : str or None, default=None
-        Whose input the embedding is: the name of a submodule, as in
-        ``module.named_modules()``; None stands for the last ``torch.nn.Linear``
-        that runs. With "", the embedding is what the module itself returns.
+        Layer whose input is the embedding: the name of a submodule, as in
+        ``module.named_modules()``; None for the last ``torch.nn.Linear`` that runs.
+        With "", the embedding is the output of the module.
     batch_size : int, default=64
-        Number of rows that go through the module at once. Where the memory of the
-        device is too small for it, half as many go on, with a warning.
+        Number of rows per batch. If the memory of the device is too small, it is
+        halved with a warning.
     device : str, default="auto"
-        Where the module runs, like "cpu" or "cuda:1". "auto" is the module's own
-        device if that is not the CPU, else CUDA where there is one. A module that
-        lives elsewhere is copied there. The copy is made again when the module's
-        weights have changed, other than through ``.data``.
+        Device of the computation, such as "cpu" or "cuda:1". "auto" is the module's
+        own device if that is not the CPU, else CUDA if available. A module on another
+        device is copied, and copied again when its weights have changed, other than
+        through ``.data``.
     autocast : {None, "bfloat16", "float16"}, default=None
-        Type of the numbers that ``torch.autocast`` computes with: faster on most
-        GPUs, and less exact.
+        Precision for ``torch.autocast``: faster on most GPUs, and less exact.
     n_workers : int, default=0
-        Number of processes that load samples; 0 loads them in this one. Arrays and
-        tensors need no loading.
+        Number of processes that load samples; 0 loads them in this process. Arrays
+        and tensors need no loading.
     dataset : callable or None, default=None
-        Takes the samples, such as a list of paths, and returns a map-style
-        ``torch.utils.data.Dataset`` of the same length, which loads them a batch at
-        a time. Batches are put together by ``default_collate``, or by the
-        ``collate_fn`` of the dataset where it has one. A class or function of a
-        module, so that it can be pickled.
+        Function of the samples, such as a list of paths, that returns a map-style
+        ``torch.utils.data.Dataset`` of the same length. Batches are collated by the
+        dataset's ``collate_fn`` if it has one, else by ``default_collate``. To be
+        pickled, it must be importable.
 
     See Also
     --------
-    torch_expert : A classifier, with its last layer as the head.
-    from_pretrained : A model of the transformers library.
+    torch_expert : Expert from a classifier, with its last layer as the head.
+    from_pretrained : Encoder from a model of the transformers library.
 
     Notes
     -----
-    A tensor goes through the module as ``module(batch)``, a tuple or a list as
-    ``module(*batch)``, a mapping as ``module(**batch)``. Numbers of float64 become
-    float32; other types stay.
+    A tensor is passed as ``module(batch)``, a tuple or a list as ``module(*batch)``, a
+    mapping as ``module(**batch)``. float64 becomes float32; other types are kept.
 
-    Several threads may share an encoder. A pickle of it holds the weights on the
-    CPU, so that it loads where there is no GPU; the classes of the module must be
-    importable there.
+    Threads may share an encoder. Its pickle holds the weights on the CPU, so that it
+    can be loaded without a GPU; the classes of the module must be importable there.
 
-    The layers inside a ``torch.nn.TransformerEncoderLayer`` may not run one by one,
-    as torch fuses them.
+    torch may fuse the layers inside a ``torch.nn.TransformerEncoderLayer``, which do
+    not run one by one then.
 
     Examples
     --------
@@ -153,22 +150,21 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : row-indexable of length n_samples
-            An array, a sparse matrix, a tensor or a DataFrame, whose rows are the
-            samples; or a list of samples: of lists of numbers, of arrays or
-            tensors of one shape, or of tuples or dicts of these. With a `dataset`,
-            whatever it takes.
+            Array, sparse matrix, tensor or DataFrame with one row per sample; or a
+            list of samples: lists of numbers, arrays or tensors of one shape, or
+            tuples or dicts of these. With a `dataset`, anything that it takes.
 
         Returns
         -------
         embedding : ndarray of shape (n_samples, n_features), float32
-            What enters the layer, one row a sample.
+            Input of the layer, one row per sample.
 
         Raises
         ------
         ValueError
             If a parameter is out of range, there are no samples, the layer is
-            unknown or does not run, or what enters it has not one row of features
-            for each sample.
+            unknown or does not run, or its input is not one row of features per
+            sample.
         MemoryError
             If the memory of the device is too small for a single sample.
         """
@@ -186,7 +182,7 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
                 embedding = np.empty((n_samples, rows.shape[1]), dtype=np.float32)
             if rows.shape[1] != embedding.shape[1]:
                 raise ValueError(
-                    f"{_title(self.layer)} has {rows.shape[1]} features for sample "
+                    f"{title_of(self.layer)} has {rows.shape[1]} features for sample "
                     f"{done} but {embedding.shape[1]} for sample 0; an embedding must "
                     "have one width."
                 )
@@ -197,10 +193,10 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
 
     @available_if(_names_linear)
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:
-        """Return names of the features, where `layer` names a linear layer.
+        """Return names of the features, if `layer` names a linear layer.
 
-        There is no such method where it does not: how many features there are then
-        shows when the module runs.
+        Otherwise there is no such method, as the number of features is unknown until
+        the module runs.
 
         Parameters
         ----------
@@ -210,42 +206,48 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str of shape (n_features_out,)
-            The name of the class with a number, such as "torchencoder0".
+            Lower-case name of the class with a number, such as "torchencoder0".
         """
         layer: Any = find_layer(self.module, self.layer or "")
         name = type(self).__name__.lower()
         return np.array([f"{name}{i}" for i in range(layer.in_features)], dtype=object)
 
     def fingerprint(self) -> Any:
-        """Return all that decides what the encoder makes of a row.
+        """Return everything that affects the embedding of a row.
 
-        An ``EmbeddingStore`` knows encoders by it. How many rows go at once, where
-        and by how many processes is left out, so that embeddings serve on every
-        machine.
+        An ``EmbeddingStore`` identifies encoders by it. Batch size, device and number
+        of processes are left out, so that embeddings can be used on any machine.
 
         Returns
         -------
         fingerprint : object
-            What can be pickled and hashed by content.
+            Object that can be pickled and hashed by content.
         """
         return self.module.eval(), self.layer, self.autocast, self.dataset
 
     def check_ready(self) -> torch.device:
-        """Say where the module will run.
+        """Check the parameters and return the device of the computation.
 
         Returns
         -------
         device : torch.device
-            Where `transform` would run it.
+            Device on which `transform` runs the module.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, the layer is unknown, or there is no such
-            device: what would fail for every sample.
+            If a parameter is out of range, or the layer or the device is unknown:
+            causes that would fail for every sample.
         """
+        import torch
+
         self._check_parameters()
-        device = _device_for(self.module, self.device)
+        elsewhere = [t.device for t in _tensors(self.module) if t.device.type != "cpu"]
+        if self.device == "auto" and elsewhere:
+            device = elsewhere[0]
+        else:
+            # A tensor's device has an index: "cuda:0" for "cuda".
+            device = torch.empty(0, device=available_device(self.device)).device
         if self.autocast == "float16" and device.type == "cpu":
             raise ValueError(
                 "Invalid parameter value: autocast='float16' on a CPU, where it is "
@@ -261,39 +263,25 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
             lambda v: isinstance(v, torch.nn.Module), "instances of torch.nn.Module"
         )
         for name, accepted in {"module": is_module, **_ACCEPTED}.items():
-            value = getattr(self, name)
-            if not accepted.holds(value):
-                raise ValueError(
-                    f"Invalid parameter value: {name}={value!r}. Valid values are "
-                    f"{accepted.text}."
-                )
+            check_accepted(name, getattr(self, name), accepted)
         find_layer(self.module, self.layer or "")
 
     def _module_on(self, device: torch.device) -> torch.nn.Module:
-        """Return the module, or a copy of it where it lives on another device."""
-        tensors = _tensors(self.module)
-        if all(tensor.device == device for tensor in tensors):
+        """Return the module if it is on the device, else a copy of it there."""
+        if all(tensor.device == device for tensor in _tensors(self.module)):
             return self.module
-        # A tensor counts how often it was changed, unless it was made for inference.
-        versions = [None if t.is_inference() else t._version for t in tensors]
         with _COPYING:
-            kept = getattr(self, "_copied", None)
-            if (
-                kept is None
-                or kept.original is not self.module
-                or kept.device != device
-                or kept.versions != versions
-                or any(a is not b for a, b in zip(kept.tensors, tensors, strict=True))
-            ):
-                module = copy.deepcopy(self.module).to(device)
-                kept = _Copied(self.module, device, tensors, versions, module)
-                self._copied = kept
-            return kept.module
+            copied: _Copied | None = getattr(self, "_copied", None)
+            if copied is None or not copied.is_of(self.module, device):
+                copied = self._copied = _Copied.make(self.module, device)
+            return copied.module
 
     def _embedded(
         self, module: torch.nn.Module, device: torch.device, X: Any, n_samples: int
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Yield the embeddings of all samples in order, a part at a time."""
+        import torch
+
         batches = load_batches(
             X, n_samples, self.batch_size, self.dataset, self.n_workers
         )
@@ -302,38 +290,51 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
             start = 0
             while start < n_rows:
                 n_part = min(size, n_rows - start)
-                part = batch
-                if n_part < n_rows:
-                    part = _take(batch, slice(start, start + n_part), n_rows)
-                rows = self._try_part(module, device, part, n_part, first)
-                if rows is None:
-                    size = _halved(n_part)
+                part = range(start, start + n_part)
+                found = self._try_part(module, device, batch, part, n_rows, first)
+                if found is not None:
+                    yield found
+                    start, first = start + n_part, False
                     continue
-                yield rows
-                start, first = start + n_part, False
+                size = n_part // 2
+                if torch.cuda.is_available():
+                    # Memory that is cached in small pieces may suffice as a whole.
+                    torch.cuda.empty_cache()
+                warnings.warn(
+                    "The memory of the device is too small for a batch of "
+                    f"{n_part} samples; going on with batch_size={size} instead of "
+                    f"{n_part}.",
+                    BatchSizeWarning,
+                    stacklevel=2,
+                )
 
     def _try_part(
         self,
         module: torch.nn.Module,
         device: torch.device,
-        part: Any,
+        batch: Any,
+        rows: range,
         n_rows: int,
         first: bool,
     ) -> npt.NDArray[np.float32] | None:
-        """Return the embedding of a few rows, None where they need too much memory."""
+        """Return the embedding of some rows, or None if they need too much memory.
+
+        None instead of an error, as the traceback would keep the tensors alive.
+        """
         import torch
 
         dtype = None if self.autocast is None else getattr(torch, self.autocast)
         autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
         try:
             with torch.no_grad(), autocast:
-                found, output = run_module(module, self.layer, _moved(part, device))
-                embedding = as_matrix(found, self.layer, n_rows)
+                part = part_on(device, batch, rows, n_rows)
+                found, output = run_module(module, self.layer, part)
+                embedding = as_matrix(found, self.layer, len(rows))
                 if first:
                     self._check_output(module, embedding, output)
             return embedding.float().cpu().numpy()
         except torch.cuda.OutOfMemoryError as error:
-            if n_rows == 1:
+            if len(rows) == 1:
                 raise MemoryError(
                     f"The memory of device {str(device)!r} is too small for a batch of "
                     "one sample."
@@ -343,7 +344,7 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
     def _check_output(
         self, module: torch.nn.Module, embedding: torch.Tensor, output: Any
     ) -> None:
-        """Raise ValueError where the first embedding of a transform is not right."""
+        """Raise ValueError if the first embedding is wrong; a hook for subclasses."""
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -363,40 +364,38 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-class _Copied(NamedTuple):
-    """A copy of a module on another device, and what it was made of."""
+@dataclass(frozen=True)
+class _Copied:
+    """Copy of a module on another device, with the state of the original."""
 
     original: torch.nn.Module
-    device: torch.device
     tensors: list[torch.Tensor]
     versions: list[int | None]
+    device: torch.device
     module: torch.nn.Module
+
+    @classmethod
+    def make(cls, module: torch.nn.Module, device: torch.device) -> Self:
+        """Copy a module to a device."""
+        tensors = _tensors(module)
+        copied = copy.deepcopy(module).to(device)
+        return cls(module, tensors, _versions(tensors), device, copied)
+
+    def is_of(self, module: torch.nn.Module, device: torch.device) -> bool:
+        """Tell whether it is a copy of a module, unchanged since, on a device."""
+        tensors = _tensors(module)
+        return (
+            self.original is module
+            and self.device == device
+            and self.versions == _versions(tensors)
+            and all(a is b for a, b in zip(self.tensors, tensors, strict=True))
+        )
 
 
 def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
-def _device_for(module: torch.nn.Module, device: str) -> torch.device:
-    import torch
-
-    elsewhere = [t.device for t in _tensors(module) if t.device.type != "cpu"]
-    if device == "auto" and elsewhere:
-        return elsewhere[0]
-    # "cuda" becomes "cuda:0", as tensors call it.
-    return torch.empty(0, device=available_device(device)).device
-
-
-def _halved(n_rows: int) -> int:
-    import torch
-
-    if torch.cuda.is_available():
-        # What is cached in pieces too small may be enough as a whole.
-        torch.cuda.empty_cache()
-    warnings.warn(
-        f"The memory of the device is too small for a batch of {n_rows} samples; going "
-        f"on with batch_size={n_rows // 2} instead of {n_rows}.",
-        BatchSizeWarning,
-        stacklevel=2,
-    )
-    return n_rows // 2
+def _versions(tensors: list[torch.Tensor]) -> list[int | None]:
+    """Return how often each tensor was changed; inference tensors do not count it."""
+    return [None if t.is_inference() else t._version for t in tensors]

@@ -1,4 +1,4 @@
-"""A torch classifier as an expert: an encoder and a linear head."""
+"""Experts from torch classifiers: an encoder and a linear head."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from ..utils.accepted import unsuitable
 from ._run_module import find_layer
 from ._torch_encoder import TorchEncoder
 
@@ -25,39 +26,38 @@ def torch_expert(
     layer: str | None = None,
     **encoder_params: Any,
 ) -> FrozenEstimator:
-    """Make an expert of a trained torch classifier, its last linear layer the head.
+    """Make an expert from a trained torch classifier, with its last layer as the head.
 
     Parameters
     ----------
     module : torch.nn.Module
-        It returns logits, or their softmax, log-softmax or sigmoid: as a tensor, as
-        an attribute ``logits`` or as the value of a key "logits".
+        Classifier that returns logits, or their softmax, log-softmax or sigmoid: as a
+        tensor, in an attribute ``logits`` or under a key "logits".
     classes : array-like of shape (n_classes,) or None, default=None
         Labels in the order of the module's outputs; None stands for 0, 1, ... A
-        module of one output tells the second of two classes from the first.
+        single output is the logit of the second of two classes.
     layer : str or None, default=None
         Name of the linear layer, as in ``module.named_modules()``; None stands for
-        the last in that order.
+        the last one in that order.
     **encoder_params
         Other parameters of `TorchEncoder`, such as batch_size and device.
 
     Returns
     -------
     expert : FrozenEstimator
-        Of a Pipeline of a `TorchEncoder` and a
+        Frozen Pipeline of a `TorchEncoder` and a
         :class:`~sklearn.linear_model.LogisticRegression`. Its probabilities are the
         softmax of the module's logits, or the sigmoid of a single one.
 
     Raises
     ------
     ValueError
-        If there is no linear layer, or not one label for each output. Whenever the
-        expert predicts, if the module's output is not what the layer makes of the
-        embedding.
+        If there is no linear layer, or not one label for each output. Also when the
+        expert predicts, if the module's output is not the layer's output.
 
     See Also
     --------
-    TorchEncoder : Features alone, without a head.
+    TorchEncoder : Encoder without a head.
 
     Examples
     --------
@@ -72,15 +72,25 @@ def torch_expert(
     >>> expert.predict_proba(X).shape
     (4, 3)
     """
-    name = _last_linear(module) if layer is None else layer
-    head, _ = head_of(find_layer(module, name), classes, name)
+    import torch
+
+    if layer is None:
+        named = module.named_modules()
+        linear = [name for name, part in named if isinstance(part, torch.nn.Linear)]
+        if not linear:
+            raise ValueError(
+                f"The module {type(module).__name__} has no torch.nn.Linear that could "
+                "be the head of an expert; use TorchEncoder for one without a head."
+            )
+        layer = linear[-1]
+    head, _ = head_of(find_layer(module, layer), classes, layer)
     # A module that is a Linear itself has no name.
-    encoder = _CheckedEncoder(module, layer=name or None, **encoder_params)
+    encoder = _CheckedEncoder(module, layer=layer or None, **encoder_params)
     return FrozenEstimator(Pipeline([("encoder", encoder), ("head", head)]))
 
 
 class _CheckedEncoder(TorchEncoder):
-    """An encoder whose layer must make the module's output."""
+    """Encoder that checks that its layer makes the module's output."""
 
     def _check_output(
         self, module: torch.nn.Module, embedding: torch.Tensor, output: Any
@@ -88,7 +98,10 @@ class _CheckedEncoder(TorchEncoder):
         import torch
 
         logits = find_layer(module, self.layer or "")(embedding)
-        found = _scores(output)
+        if isinstance(output, Mapping):
+            found = output.get("logits")
+        else:
+            found = getattr(output, "logits", output)
         if isinstance(found, torch.Tensor) and found.numel() == logits.numel():
             found = found.reshape(logits.shape)  # One output often comes squeezed.
             made = [logits, logits.sigmoid()]
@@ -104,37 +117,19 @@ class _CheckedEncoder(TorchEncoder):
         )
 
 
-def _scores(output: Any) -> Any:
-    if isinstance(output, Mapping):
-        return output.get("logits")
-    return getattr(output, "logits", output)
-
-
 def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Say whether numbers are the same, up to the rounding of their type."""
+    """Tell whether scores are equal up to the rounding of their type."""
     tolerance = 1e-4 if min(found.itemsize, expected.itemsize) >= 4 else 2e-2
-    # Rows that are not finite are for others to refuse.
+    # Rows that are not finite are refused elsewhere.
     found, expected = found.float().nan_to_num(), expected.float().nan_to_num()
     distance = (found - expected).abs().max()
     return bool(distance <= tolerance * expected.abs().max())
 
 
-def _last_linear(module: torch.nn.Module) -> str:
-    import torch
-
-    names = [n for n, m in module.named_modules() if isinstance(m, torch.nn.Linear)]
-    if not names:
-        raise ValueError(
-            f"The module {type(module).__name__} has no torch.nn.Linear that could be "
-            "the head of an expert; use TorchEncoder for one without a head."
-        )
-    return names[-1]
-
-
 def head_of(
     linear: torch.nn.Module, classes: npt.ArrayLike | None, name: str
 ) -> tuple[LogisticRegression, npt.NDArray[np.intp]]:
-    """Return a linear layer as scikit-learn would have fitted it.
+    """Convert a linear layer to a fitted LogisticRegression.
 
     Parameters
     ----------
@@ -142,26 +137,25 @@ def head_of(
     classes
         See `torch_expert`.
     name : str
-        Of the layer, for messages.
+        Name of the layer, for messages.
 
     Returns
     -------
     head : LogisticRegression
     order : ndarray of int of shape (n_classes,)
-        Which of the classes given are the first, second, ... of the sorted ones.
+        Indices that sort the given classes.
 
     Raises
     ------
     ValueError
-        If it is no linear layer, or there is not one label for each output.
+        If it is not a linear layer, or there is not one label for each output.
     """
     import torch
 
     if not isinstance(linear, torch.nn.Linear):
-        raise ValueError(
-            f"Invalid parameter value: layer={name!r}. It is {type(linear).__name__}; "
-            "valid values are names of a torch.nn.Linear."
-        )
+        kind = type(linear).__name__
+        why = f"It is {kind}; valid values are names of a torch.nn.Linear."
+        raise unsuitable("layer", name, why)
     weights = linear.weight.detach().cpu().double().numpy()
     bias = np.zeros(len(weights))
     if linear.bias is not None:

@@ -1,4 +1,4 @@
-"""An expert in its two parts: an encoder and a linear head."""
+"""An expert: an encoder with a linear head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 
 class NamedEncoder(Protocol):
-    """An encoder and the name of its expert: an `Expert`, or a branch of a model."""
+    """An encoder with the name of its expert, such as `Expert` or `Branch`."""
 
     @property
     def name(self) -> str:
@@ -24,7 +24,9 @@ class NamedEncoder(Protocol):
 
 
 class Expert(NamedTuple):
-    """An expert in its two parts.
+    """Encoder and head of an expert.
+
+    A tuple, which pickles and skops files of classifiers hold.
 
     Attributes
     ----------
@@ -32,7 +34,7 @@ class Expert(NamedTuple):
     encoder : transformer
         Maps rows to embeddings.
     head : classifier or None
-        Linear classifier on the embeddings; None where the expert has none.
+        Linear classifier on the embeddings; None if the expert has none.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Expert(NamedTuple):
 
     @property
     def estimator(self) -> Any:
-        """The parts as one estimator."""
+        """Encoder and head as one estimator."""
         steps = [("encoder", self.encoder)]
         if isinstance(self.encoder, Pipeline):
             steps = self.encoder.steps
@@ -53,7 +55,7 @@ class Expert(NamedTuple):
 def named_experts(
     experts: Sequence[tuple[str, Any]], reserved: Sequence[str] = ()
 ) -> list[tuple[str, Any]]:
-    """Return experts as a list of names and estimators.
+    """Return experts as a list of (name, estimator), with valid names.
 
     Parameters
     ----------
@@ -64,9 +66,9 @@ def named_experts(
     Raises
     ------
     TypeError
-        If it is not a list of pairs.
+        If experts is not a list of pairs.
     ValueError
-        If a name is no str, reserved, or there twice.
+        If a name is not a str, contains "__", is reserved, or is not unique.
     """
     try:
         pairs = [(name, estimator) for name, estimator in experts]
@@ -90,7 +92,7 @@ def named_experts(
 
 
 def split_expert(name: str, estimator: Any) -> Expert:
-    """Split an expert into encoder and head; frozen parts of a frozen whole.
+    """Split an expert into encoder and head, both frozen if the expert is.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def split_expert(name: str, estimator: Any) -> Expert:
 
 
 def unwrapped(estimator: Any) -> Any:
-    """Return what an estimator is, without wrappers that change nothing of it."""
+    """Return an estimator without FrozenEstimator and one-step pipelines around it."""
     if isinstance(estimator, FrozenEstimator):
         return unwrapped(estimator.estimator)
     if isinstance(estimator, Pipeline) and len(estimator) == 1:
@@ -125,10 +127,11 @@ def unwrapped(estimator: Any) -> Any:
 
 
 def is_frozen(estimator: Any) -> bool:
-    """Say whether an estimator is used as it is, or consists of such alone.
+    """Tell whether an estimator is used as it is, without a fit.
 
-    What learns nothing from data is, whether it is marked so or not; but what changes
-    nothing is not worth keeping.
+    This holds for FrozenEstimator, for estimators that are stateless by their tags, and
+    for pipelines of these. The identity does not count: caching its output saves
+    nothing.
     """
     if isinstance(estimator, Pipeline):
         return all(is_frozen(step) for _, step in estimator.steps)
@@ -142,8 +145,8 @@ def is_frozen(estimator: Any) -> bool:
 
 
 def take_sparse(estimators: Iterable[Any]) -> bool:
-    """Say whether all of some estimators say that they take sparse matrices."""
+    """Tell whether all estimators take sparse matrices, by their tags."""
     try:
         return all(e.__sklearn_tags__().input_tags.sparse for e in estimators)
     except (AttributeError, TypeError, ValueError):
-        return False  # what is no estimator of scikit-learn's kind says nothing
+        return False  # no estimator of scikit-learn's kind, so it has no tags

@@ -1,1 +1,1 @@
-"""Rows, labels and weights as users give them, read once into one form."""
+"""Conversion of rows, labels and weights, however users give them, to one form."""

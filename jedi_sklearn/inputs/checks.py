@@ -1,4 +1,4 @@
-"""Checks of names and numbers of rows that X and y share."""
+"""Checks of datasets' names and numbers of rows against each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def check_has_student(name: str, students: Sequence[str]) -> None:
 
 
 def check_same_students(labelled: Sequence[str], students: Sequence[str]) -> None:
-    """Raise ValueError where a fit that goes on has other students."""
+    """Raise ValueError where a warm start labels other datasets."""
     if list(labelled) != list(students):
         raise ValueError(
             f"With warm_start=True y must label the datasets of the last fit, "
@@ -26,7 +26,7 @@ def check_same_students(labelled: Sequence[str], students: Sequence[str]) -> Non
 def check_names(
     given: Mapping[str, Any], known: Mapping[str, Any], what: str = "y has labels"
 ) -> None:
-    """Raise ValueError where something is given for a dataset that X has not."""
+    """Raise ValueError for a dataset that X does not have."""
     for name in given:
         if name not in known:
             raise ValueError(

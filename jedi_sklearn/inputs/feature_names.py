@@ -1,4 +1,4 @@
-"""Number and names of features, of one table or of several that are alike."""
+"""Number and names of features, of one table or of several with the same ones."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
 from ..utils.errors import named_errors
-from .containers import is_mapping
+from .containers import column_names, is_mapping
 from .multidataset import MultiDataset
 
 
 def set_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
-    """Set ``n_features_in_`` and, where all datasets have the same, the names.
+    """Set ``n_features_in_`` and, if all datasets share them, ``feature_names_in_``.
 
     Parameters
     ----------
     estimator : estimator
     X : mapping, MultiDataset, DataFrame or array-like
-        As fit was given it.
+        Argument of fit.
     datasets : MultiDataset
-        The same rows.
+        Same rows in one form.
     """
     alike = datasets if is_mapping(X) else X
     if is_mapping(X):
         tables = [table.values for table, _ in datasets.parts()]
-        named = [list(getattr(values, "columns", ())) for values in tables]
+        named = [column_names(values) for values in tables]
         if named[0] and all(names == named[0] for names in named):
             alike = tables[0]
     validate_data(estimator, alike, skip_check_array=True)
@@ -39,8 +39,8 @@ def check_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
     Raises
     ------
     ValueError
-        If names differ; for one table, also if their number does. That of a dataset
-        is its expert's affair.
+        If names differ; for one table, also if their number does. With several
+        datasets, experts check the number themselves.
     """
     if not is_mapping(X):
         validate_data(estimator, X, reset=False, skip_check_array=True)
@@ -57,7 +57,7 @@ def check_features(estimator: Any, X: Any, datasets: MultiDataset) -> None:
 
 
 def common_names(transformers: Mapping[str, Any], input_features: Any) -> npt.NDArray:
-    """Return the names of features that all of some transformers put out.
+    """Return the names of the output features, which all transformers must share.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a label may be, which rows have none, and how labels become numbers."""
+"""Labels as users write them, and as class numbers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.utils import column_or_1d
 
-# The whole numbers up to here are all float64.
-LARGEST = 2**53
+from .containers import Rows, as_array, is_list, is_missing
+
+# Up to here float64 holds every whole number.
+LARGEST_WHOLE_FLOAT = 2**53
+
+# Codes of a row without a label, and of a label that is none of the classes.
+UNLABELLED, UNKNOWN = -1, -2
 
 
 class Labels(NamedTuple):
@@ -20,9 +24,9 @@ class Labels(NamedTuple):
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
-        The labels in sorted order, as they were written.
+        Distinct labels in sorted order, as they were written.
     codes : ndarray of shape (n_rows,), int64
-        Position in `classes` of each row's label, -1 where it has none.
+        Position in `classes` of each row's label, UNLABELLED where it has none.
     """
 
     classes: npt.NDArray
@@ -30,7 +34,7 @@ class Labels(NamedTuple):
 
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
-        """Which rows have a label."""
+        """Mask of the rows that have a label."""
         return self.codes >= 0
 
     @property
@@ -38,23 +42,27 @@ class Labels(NamedTuple):
         """Labels, as written, of the labelled rows."""
         return self.classes[self.codes[self.labelled]]
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Labels:
-        """Return the labels of some rows, with the classes that these have."""
+    def take(self, rows: Rows) -> Labels:
+        """Return the labels of some rows, with the classes that occur there."""
         codes = self.codes[rows]
         present, numbers = np.unique(codes[codes >= 0], return_inverse=True)
         codes[codes >= 0] = numbers
         return Labels(self.classes[present], codes)
 
     def codes_in(self, classes: npt.NDArray) -> npt.NDArray[np.int64]:
-        """Return the positions in other classes: -1 no label, -2 none of them."""
+        """Return the labels' positions in other classes, or UNLABELLED or UNKNOWN."""
         own, other = comparable(self.classes, classes)
         position = {label: i for i, label in enumerate(other.tolist())}
-        table = [position.get(label, -2) for label in own.tolist()] + [-1]
+        # The last entry is that of UNLABELLED, which as an index is the last, too.
+        table = [*(position.get(label, UNKNOWN) for label in own.tolist()), UNLABELLED]
         return np.array(table, dtype=np.int64)[self.codes]
 
 
 def comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
-    """Numbers stay numbers (1 is 1.0); beside other labels all become str."""
+    """Return classes of several sources so that equal labels compare equal.
+
+    Numbers stay numbers (1 is 1.0); beside other labels all become str.
+    """
     if all(c.dtype.kind in "iufb" for c in classes):
         return classes
     return tuple(c.astype(str) for c in classes)
@@ -62,44 +70,32 @@ def comparable(*classes: npt.NDArray) -> tuple[npt.NDArray, ...]:
 
 def one_dimensional(labels: Any, dataset: str) -> npt.NDArray:
     """Return labels as a one-dimensional array, missing ones left as they are."""
-    if isinstance(labels, list | tuple):
-        labels = _as_objects(labels, dataset)
-        if labels.ndim == 1 and not pd.isna(labels).any():
-            labels = _plain(labels, dataset)
-    if isinstance(labels, np.ma.MaskedArray):
-        mask, labels = np.ma.getmaskarray(labels), labels.data.astype(object)
-        labels[mask] = None
-    if hasattr(labels, "to_numpy"):
-        # As objects where some are missing, or integers would become floats.
-        missing = np.asarray(pd.isna(labels)).any()
-        labels = labels.to_numpy(dtype=object if missing else None)
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = column_or_1d(labels, warn=True)
-    if labels.ndim != 1:
-        raise ValueError(
-            f"Labels of dataset {dataset!r} have shape {labels.shape}; one label for "
-            "each row is needed."
-        )
-    return labels
-
-
-def _as_objects(labels: list[Any] | tuple[Any, ...], dataset: str) -> npt.NDArray:
     try:
-        # NumPy would turn a NaN among str into "nan".
-        return np.array(labels, dtype=object)
+        array = as_array(labels)
     except ValueError as error:
+        if not is_list(labels):
+            raise
         raise ValueError(
             f"Labels of dataset {dataset!r} are {type(labels).__name__}s of several "
             "sizes; one label for each row is needed."
         ) from error
+    if is_list(labels) and array.ndim == 1 and not is_missing(array).any():
+        array = _plain(array, dataset)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = column_or_1d(array, warn=True)
+    if array.ndim != 1:
+        raise ValueError(
+            f"Labels of dataset {dataset!r} have shape {array.shape}; one label for "
+            "each row is needed."
+        )
+    return array
 
 
 def missing_labels(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
-    """Say which labels mark an unlabelled row: -1 among integers, None or NaN."""
+    """Return the mask of unlabelled rows: -1 among integers, None or NaN."""
     if labels.dtype.kind in "iu":
         return labels == -1
-    missing = np.asarray(pd.isna(labels))
+    missing = is_missing(labels)
     if labels.dtype.kind == "O" and not missing.all():
         known = labels[~missing]
         if all(isinstance(label, int | np.integer) for label in known):
@@ -113,11 +109,11 @@ def encode_labels(labels: Any, dataset: str) -> Labels:
     Raises
     ------
     ValueError
-        If labels are of several kinds, infinite or not those of classes.
+        If labels are of several kinds, infinite or no class labels.
     """
     labels = one_dimensional(labels, dataset)
     labelled = ~missing_labels(labels)
-    codes = np.full(len(labels), -1, dtype=np.int64)
+    codes = np.full(len(labels), UNLABELLED, dtype=np.int64)
     known = _plain(labels[labelled], dataset)
     if not len(known):
         return Labels(known, codes)
@@ -127,7 +123,7 @@ def encode_labels(labels: Any, dataset: str) -> Labels:
 
 
 def _plain(known: npt.NDArray, dataset: str) -> npt.NDArray:
-    """Return an array of objects as one of their type."""
+    """Return an array of objects as an array of the objects' type."""
     if known.dtype.kind != "O" or not len(known):
         return known
     kinds = {_kind_of(label) for label in known}
@@ -155,13 +151,14 @@ def _kind_of(label: Any) -> str:
 
 
 def _check_kind(known: npt.NDArray, dataset: str) -> None:
-    """Raise ValueError for an array that holds no labels of classes."""
-    if known.dtype.kind == "f" and (np.abs(known.astype(np.float64)) > LARGEST).any():
+    """Raise ValueError for an array of values that are no class labels."""
+    is_float = known.dtype.kind == "f"
+    if is_float and (np.abs(known.astype(np.float64)) > LARGEST_WHOLE_FLOAT).any():
         raise ValueError(
             "Input y contains infinity or a value too large for a label (dataset "
             f"{dataset!r})."
         )
-    if known.dtype.kind == "f" and (known != np.round(known)).any():
+    if is_float and (known != np.round(known)).any():
         raise ValueError(
             f"Unknown label type: continuous (labels of dataset {dataset!r}). Labels "
             "are str, whole numbers or bool; one is a number with a fraction, as in a "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -24,12 +23,11 @@ class Table:
     n_rows : int
     labelled : ndarray of bool of shape (n_rows,) or None
         Which rows have a label, where that is known.
-    embeddings : dict or None
-        What frozen experts have made of the rows; None where the table does not
-        outlive a call.
+    outlives_call : bool
+        Whether the rows may be asked for again after the call that was given them.
     """
 
-    __slots__ = ("embeddings", "labelled", "lock", "n_rows", "name", "values")
+    __slots__ = ("__weakref__", "labelled", "n_rows", "name", "outlives_call", "values")
 
     def __init__(
         self, name: str, values: Any, labelled: npt.NDArray[np.bool_] | None = None
@@ -38,12 +36,10 @@ class Table:
         self.values = values
         self.n_rows = n_rows_of(name, values)
         self.labelled = labelled
-        self.embeddings: dict[Any, Any] | None = {}
-        # Two threads of a search must not embed the same rows side by side.
-        self.lock = threading.Lock()
+        self.outlives_call = True
 
 
-# Some rows of a table.
+# A table with the numbers of some of its rows.
 Part = tuple[Table, Rows]
 
 
@@ -112,7 +108,7 @@ class MultiDataset(Mapping[str, Any]):
     def _init_tables(self, tables: list[Table]) -> None:
         sizes = [table.n_rows for table in tables]
         self._tables = tables
-        # Of each row the number of its table, and the number in that table.
+        # Number of each row's table, and of the row in that table.
         self._table_of_row: Rows = np.repeat(np.arange(len(tables)), sizes)
         self._row: Rows = np.concatenate(
             [np.arange(size) for size in sizes] or [np.arange(0)]
@@ -155,7 +151,7 @@ class MultiDataset(Mapping[str, Any]):
         return view
 
     def __contains__(self, name: object) -> bool:
-        # The mapping's own would take the rows to find out.
+        # The method of Mapping would take the rows.
         return name in list(self)
 
     def __iter__(self) -> Iterator[str]:
@@ -172,7 +168,7 @@ class MultiDataset(Mapping[str, Any]):
         table : Table
             The rows of one dataset, with its ``name`` and ``values``.
         rows : ndarray of int of shape (n_rows,)
-            Which of them are here.
+            Numbers, in the table, of the rows that are here.
         """
         for number, table in enumerate(self._tables):
             rows = self._row[self._table_of_row == number]
@@ -180,12 +176,12 @@ class MultiDataset(Mapping[str, Any]):
                 yield table, rows
 
     def rows_of(self, name: str) -> Rows:
-        """Return the positions, among all rows, of those of a dataset.
+        """Return the positions of a dataset's rows among all rows.
 
         Parameters
         ----------
         name : str
-            Of the dataset.
+            Name of the dataset.
 
         Returns
         -------
@@ -206,7 +202,7 @@ class MultiDataset(Mapping[str, Any]):
         Returns
         -------
         datasets : MultiDataset of the same length
-            Which of its rows are labelled is as before.
+            With the same rows labelled.
 
         Raises
         ------
@@ -220,7 +216,7 @@ class MultiDataset(Mapping[str, Any]):
         return changed[self._order()]
 
     def labelled(self) -> npt.NDArray[np.bool_]:
-        """Say of each row whether it has a label; where that is not known, it has.
+        """Return the mask of labelled rows; where it is not known, they count as such.
 
         Returns
         -------
@@ -234,7 +230,7 @@ class MultiDataset(Mapping[str, Any]):
         return labelled
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
-        # Without this NumPy makes an array of one-row views.
+        # NumPy would make an array of views of one row each.
         raise TypeError(
             f"{self!r} is not an array; X[name] gives the rows of one dataset, and "
             "jedi_sklearn.preprocessing.PerDataset runs a transformer on each."
@@ -252,7 +248,7 @@ class MultiDataset(Mapping[str, Any]):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Only the rows that are seen, and none of the embeddings.
+        # The rows outside this view are left out.
         tables = [
             (
                 table.name,
@@ -264,14 +260,14 @@ class MultiDataset(Mapping[str, Any]):
         return _rebuild, (type(self), tables, self._order())
 
     def _order(self) -> Rows:
-        """Position of each row among the rows sorted by dataset."""
+        """Return the position of each row among the rows sorted by dataset."""
         order = np.empty(len(self._row), dtype=np.intp)
         order[np.argsort(self._table_of_row, kind="stable")] = np.arange(len(order))
         return order
 
 
 class MultiTarget(MultiDataset):
-    """Labels of the rows of a `MultiDataset`, what `stack_datasets` returns as y.
+    """Labels of the rows of a `MultiDataset`, as `stack_datasets` returns them.
 
     As a mapping it gives the labels of a dataset as they were written, as an array
     it is one of str, ``"dataset/label"``; an unlabelled row is its dataset's name

@@ -1,4 +1,4 @@
-"""Every accepted kind of y becomes one kind here."""
+"""Conversion of every accepted kind of y to `Targets`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.utils import column_or_1d
 
 from .checks import check_has_labels, check_has_student, check_n_rows, check_names
-from .labels import Labels, composite_classes, encode_labels, one_dimensional
+from .containers import datasets_of_column, is_column, is_mapping
+from .labels import (
+    UNKNOWN,
+    Labels,
+    composite_classes,
+    encode_labels,
+    one_dimensional,
+)
 from .multidataset import MultiDataset, MultiTarget
-from .read_x import is_row_wise
 
 
 class Targets(NamedTuple):
@@ -24,20 +29,20 @@ class Targets(NamedTuple):
     labels : dict of str to Labels
         In sorted order of the datasets.
     composite : bool
-        Whether, where the rows of all datasets stand in one array, a label is
-        called ``"dataset/label"``; else it is called what it is.
+        Whether labels of all datasets in one array are written ``"dataset/label"``,
+        not as they are.
     """
 
     labels: dict[str, Labels]
     composite: bool
 
     def reported(self, dataset: str, classes: npt.NDArray) -> npt.NDArray:
-        """Return what classes are called in one array with other datasets'."""
+        """Return the classes of a dataset as they are written in one array of all."""
         return composite_classes(dataset, classes) if self.composite else classes
 
     @property
     def classes(self) -> dict[str, npt.NDArray]:
-        """The labels of each dataset that has any."""
+        """Classes of each dataset that has labels."""
         return {name: labels.classes for name, labels in self.labels.items()}
 
 
@@ -51,7 +56,7 @@ def read_targets(
     y : mapping of str to array-like, MultiTarget or array-like of shape (n_rows,)
     datasets : MultiDataset of n_rows rows
     known : mapping of str to ndarray, optional
-        The labels of each dataset where the rows need not have all of them.
+        Classes of each dataset where its rows need not have all of them.
 
     Raises
     ------
@@ -62,10 +67,17 @@ def read_targets(
         raise ValueError(
             "JEDIClassifier requires y to be passed, but the target y is None."
         )
-    composite = True
     if isinstance(y, Mapping):
-        _check_alignment(y, datasets)
+        sizes = {table.name: len(rows) for table, rows in datasets.parts()}
+        check_names(y, sizes)
+        for name in y:
+            check_n_rows(name, sizes[name], len(one_dimensional(y[name], name)))
+        if isinstance(y, MultiTarget) and not np.array_equal(y.groups, datasets.groups):
+            raise ValueError(
+                "The rows of y are of other datasets than those of X; index both alike."
+            )
         labels = {name: encode_labels(y[name], name) for name in y}
+        composite = True
     else:
         labels, composite = _read_rows(y, datasets, known or {})
     labelled = {n: labels[n] for n in sorted(labels) if labels[n].labelled.any()}
@@ -76,7 +88,8 @@ def check_kinds(X: Any, y: Any, what: str = "y") -> None:
     """Raise ValueError where X is a dict of datasets and y one array over all rows."""
     if y is None or isinstance(y, Mapping):
         return
-    if not is_row_wise(X) and len(X) > 1:
+    is_unordered = is_mapping(X) and not isinstance(X, MultiDataset)
+    if is_unordered and len(X) > 1:
         raise ValueError(
             f"X is a mapping of the datasets {list(X)}, in which rows have no common "
             f"order, but {what} is not one; give {what} as a mapping of the same names."
@@ -102,15 +115,16 @@ def check_trainable(y: Any, labels: dict[str, Labels]) -> None:
 def check_classes(
     announced: Any, targets: Targets, known: Mapping[str, npt.NDArray]
 ) -> None:
-    """Raise ValueError where labels, or those that are to come, are not known.
+    """Raise ValueError for a label, here or announced, that a student does not know.
 
     Parameters
     ----------
     announced : mapping of str to array-like, array-like or None
-        Labels that are to come, of each dataset or as they are reported.
+        The parameter `classes` of partial_fit: labels of each dataset, or all of them
+        as they are reported.
     targets : Targets
     known : mapping of str to ndarray
-        The labels that the student of each dataset knows.
+        Classes of the student of each dataset.
     """
     for name, labels in targets.labels.items():
         check_has_student(name, list(known))
@@ -127,23 +141,12 @@ def check_classes(
 
 
 def _check_known(dataset: str, labels: npt.NDArray, known: npt.NDArray) -> None:
-    unknown = Labels(labels, np.arange(len(labels))).codes_in(known) == -2
+    unknown = Labels(labels, np.arange(len(labels))).codes_in(known) == UNKNOWN
     if unknown.any():
         raise ValueError(
             f"Dataset {dataset!r} has the label {labels[unknown].tolist()[0]!r}, which "
             f"its student does not know; that knows {known.tolist()}. The first fit "
             "must have seen all labels."
-        )
-
-
-def _check_alignment(y: Mapping[str, Any], datasets: MultiDataset) -> None:
-    sizes = {table.name: len(rows) for table, rows in datasets.parts()}
-    check_names(y, sizes)
-    for name in y:
-        check_n_rows(name, sizes[name], len(one_dimensional(y[name], name)))
-    if isinstance(y, MultiTarget) and not np.array_equal(y.groups, datasets.groups):
-        raise ValueError(
-            "The rows of y are of other datasets than those of X; index both alike."
         )
 
 
@@ -153,7 +156,7 @@ def _read_rows(
     """Read labels in one array over all rows, and say whether they are composite."""
     groups = datasets.groups
     check_same_order(y, groups, "y")
-    if not isinstance(y, list | tuple | pd.Series | pd.Index):
+    if not is_column(y):
         y = column_or_1d(y, warn=True)
     y = one_dimensional(y, " and ".join(datasets))
     if len(y) != len(groups):
@@ -167,7 +170,13 @@ def _read_rows(
         y = np.where(datasets.labelled(), y.astype(object), None)
     parts = {name: y[datasets.rows_of(name)] for name in datasets}
     if composite:
-        parts = {name: _bare(part, name) for name, part in parts.items()}
+        parts = {
+            name: [
+                None if label == name else label.removeprefix(f"{name}/")
+                for label in part
+            ]
+            for name, part in parts.items()
+        }
     (classes,) = known.values() if len(known) == 1 else (y,)
     if len(datasets) == 1 and y.dtype.kind == "i" and set(classes.tolist()) == {-1, 1}:
         # The two classes of a binary problem, as scikit-learn's users write them;
@@ -178,14 +187,13 @@ def _read_rows(
 
 
 def check_same_order(values: Any, groups: npt.NDArray[np.str_], what: str) -> None:
-    """Raise ValueError where a Series names other datasets, row by row, than X."""
-    if isinstance(values, pd.Series) and "dataset" in values.index.names:
-        same = np.array_equal(values.index.get_level_values("dataset"), groups)
-        if len(values) == len(groups) and not same:
-            raise ValueError(
-                f"The index level 'dataset' of {what} differs from that of X; sort "
-                "both alike."
-            )
+    """Raise ValueError where the index of a Series orders rows otherwise than X."""
+    own = datasets_of_column(values)
+    if own is not None and len(own) == len(groups) and not np.array_equal(own, groups):
+        raise ValueError(
+            f"The index level 'dataset' of {what} differs from that of X; sort both "
+            "alike."
+        )
 
 
 def _are_composite(y: npt.NDArray, groups: npt.NDArray) -> bool:
@@ -197,8 +205,3 @@ def _are_composite(y: npt.NDArray, groups: npt.NDArray) -> bool:
         label.startswith(f"{group}/") for label, group in zip(y, groups, strict=True)
     ]
     return bool(np.all(unlabelled | prefixed))
-
-
-def _bare(part: npt.NDArray, name: str) -> list[str | None]:
-    """Return composite labels of one dataset without its name."""
-    return [None if label == name else label.removeprefix(f"{name}/") for label in part]

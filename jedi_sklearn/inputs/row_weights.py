@@ -1,4 +1,4 @@
-"""How much each row counts in the loss."""
+"""Weights of rows and of classes in the loss."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..utils.accepted import unsuitable
+
 Vector = npt.NDArray[np.float64]
 
-# Their products and sums have to be float32.
-SMALLEST, LARGEST = 1e-12, 1e12
+# Products and sums of weights must neither vanish in float32 nor overflow it.
+LEAST_WEIGHT, MOST_WEIGHT = 1e-12, 1e12
 ACCEPTED = (
     "weights are finite numbers of 0 or more, and where they are not 0 between "
-    f"{SMALLEST:g} and {LARGEST:g}"
+    f"{LEAST_WEIGHT:g} and {MOST_WEIGHT:g}"
 )
 
 
@@ -25,10 +27,10 @@ class RowWeights(NamedTuple):
     Attributes
     ----------
     rows : ndarray of shape (n_rows,)
-        In all terms of the loss.
+        Factor in all terms of the loss.
     labels : ndarray of shape (n_rows,)
-        In the terms that see a row's label, on top of the other; for rows without
-        a label it is not used.
+        Further factor in the terms that see a row's label; without meaning for rows
+        that have none.
     """
 
     rows: Vector
@@ -40,7 +42,7 @@ class RowWeights(NamedTuple):
 
 
 def _is_of_dataset(value: Any) -> bool:
-    """Say whether a value of class_weight is one for all labels of a dataset."""
+    """Say whether a value of class_weight holds for a whole dataset, not a label."""
     if isinstance(value, str):
         return value == "balanced"
     return value is None or isinstance(value, Mapping)
@@ -74,7 +76,7 @@ def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
             f"Dataset {dataset!r} has {n_rows} rows in X but sample_weight has shape "
             f"{weights.shape}; there must be one weight for each row."
         )
-    wrong = ~((weights == 0) | ((weights >= SMALLEST) & (weights <= LARGEST)))
+    wrong = ~_are_weights(weights)
     if wrong.any():
         raise ValueError(
             f"sample_weight of dataset {dataset!r} has {weights[wrong][0]} in row "
@@ -83,20 +85,25 @@ def check_sample_weights(weights: Any, dataset: str, n_rows: int) -> Vector:
     return weights
 
 
+def _are_weights(weights: Any) -> Any:
+    """Say which of some numbers a row may weigh."""
+    return (weights == 0) | ((weights >= LEAST_WEIGHT) & (weights <= MOST_WEIGHT))
+
+
 def class_weights_of_rows(
     class_weight: Any,
     dataset: str,
     classes: npt.NDArray[Any],
     codes: npt.NDArray[np.int64],
 ) -> Vector:
-    """Return for each row the weight of its class, 1 where it has no label.
+    """Return the weight of each row's class, 1 where the row has no label.
 
     Parameters
     ----------
     class_weight : None, "balanced" or mapping of label to weight
         A class that a mapping leaves out weighs 1.
     dataset : str
-        For messages.
+        Name for messages.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
         Position in `classes` of each row's label, negative where it has none.
@@ -107,7 +114,7 @@ def class_weights_of_rows(
         If there is a weight for an unknown label, or one that is no number of 0 or
         more.
     """
-    of_class = np.ones(len(classes) + 1)  # the last one, -1, is that of no label
+    of_class = np.ones(len(classes) + 1)  # the last, at -1, is that of no label
     if isinstance(class_weight, str):
         counts = np.bincount(codes[codes >= 0], minlength=len(classes))
         of_class[:-1] = counts.sum() / (len(classes) * np.maximum(counts, 1))
@@ -119,8 +126,7 @@ def class_weights_of_rows(
                     f"class_weight has a weight for {label!r}, which is no label of "
                     f"dataset {dataset!r}; its labels are {classes.tolist()}."
                 )
-            is_number = isinstance(weight, Real)
-            if not is_number or not (weight == 0 or SMALLEST <= weight <= LARGEST):
+            if not isinstance(weight, Real) or not _are_weights(weight):
                 raise ValueError(
                     f"class_weight of dataset {dataset!r} has {weight!r} for "
                     f"{label!r}; {ACCEPTED}."
@@ -132,7 +138,7 @@ def class_weights_of_rows(
 def class_weight_of(
     class_weight: Any, datasets: list[str]
 ) -> dict[str, str | Mapping[Any, float] | None]:
-    """Return what `class_weight` says of each dataset.
+    """Return the class weights of each dataset.
 
     Raises
     ------
@@ -145,9 +151,10 @@ def class_weight_of(
         return {datasets[0]: class_weight}
     for name, value in class_weight.items():
         if name not in datasets or not _is_of_dataset(value):
-            raise ValueError(
-                f"Invalid parameter value: class_weight={class_weight!r}. For the "
-                f"labelled datasets {datasets} valid values are 'balanced', None and "
-                "mappings of their names to such or to mappings of labels to weights."
+            why = (
+                f"For the labelled datasets {datasets} valid values are 'balanced', "
+                "None and mappings of their names to such or to mappings of labels to "
+                "weights."
             )
+            raise unsuitable("class_weight", class_weight, why)
     return {name: class_weight.get(name) for name in datasets}

@@ -1,4 +1,4 @@
-"""What fit is given, read once: rows, labels and weights of several datasets."""
+"""The arguments of fit in one form: rows, labels and weights of several datasets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import check_names
-from .containers import Rows
 from .labels import Labels
 from .multidataset import MultiDataset
 from .read_x import as_multidataset
@@ -23,15 +22,15 @@ from .row_weights import (
 
 
 class TrainingData(NamedTuple):
-    """Rows of several datasets with what is known of them.
+    """Rows of several datasets with their labels and weights.
 
     Attributes
     ----------
     datasets : MultiDataset
     labels : dict of str to Labels
-        Of the datasets that have any.
+        Only of datasets that have labels.
     weights : dict of str to RowWeights
-        Of all datasets.
+        Of every dataset.
     """
 
     datasets: MultiDataset
@@ -39,9 +38,9 @@ class TrainingData(NamedTuple):
     weights: dict[str, RowWeights]
 
     def take(self, chosen: npt.NDArray[np.bool_]) -> TrainingData:
-        """Return some of the rows, those that a mask over all rows says.
+        """Return the rows that a mask over all rows selects.
 
-        The classes are those of the labels that are left.
+        Classes without a row among them are left out.
         """
         own = {
             name: np.flatnonzero(chosen[self.datasets.rows_of(name)])
@@ -61,14 +60,14 @@ class TrainingData(NamedTuple):
     def only(
         self, chosen: Mapping[str, npt.NDArray[np.bool_]], of_others: str
     ) -> TrainingData:
-        """Return some of the rows, as long as every dataset keeps what it needs.
+        """Return some of the rows, at least one that counts of every dataset.
 
         Parameters
         ----------
         chosen : mapping of str to ndarray of bool of shape (n_rows,)
-            Of each dataset.
+            Mask over the rows of each dataset.
         of_others : str
-            What is to be said of the other rows.
+            Why the other rows are left out, for the message.
 
         Raises
         ------
@@ -104,17 +103,17 @@ def read_training_data(
     X : mapping, MultiDataset, DataFrame or array-like
     y : mapping, MultiTarget or array-like of shape (n_rows,)
     name : str
-        Name of the dataset where X does not say it.
+        Name of the dataset where X has none.
     sample_weight : mapping of str to array-like, array-like or None
     class_weight : mapping, "balanced" or None
     known : mapping of str to ndarray, optional
-        The labels of each dataset where the rows need not have all of them.
+        Classes of each dataset where its rows need not have all of them.
 
     Returns
     -------
     data : TrainingData
     targets : Targets
-        The labels once more, with how they are reported.
+        Labels of all rows, those of weight 0 included.
 
     Raises
     ------
@@ -129,7 +128,7 @@ def read_training_data(
         name: RowWeights(rows, np.ones(len(rows)))
         for name, rows in read_sample_weights(sample_weight, datasets).items()
     }
-    # A row of weight 0 is as if it were not there.
+    # Rows of weight 0 are left out, so that they cannot change any statistic.
     data = TrainingData(datasets, targets.labels, weights).only(
         {name: of_rows.rows > 0 for name, of_rows in weights.items()},
         "have sample_weight zero",
@@ -152,9 +151,14 @@ def read_training_data(
 
 
 def read_validation(X: Any, y: Any, name: str, data: TrainingData) -> TrainingData:
-    """Read the validation rows of fit, whose training rows are read already.
+    """Read the validation rows of fit, without labels that no student predicts.
 
-    Labels of datasets that have no student are left out.
+    Parameters
+    ----------
+    X, y, name
+        See `read_training_data`.
+    data : TrainingData
+        Training rows of the same fit.
 
     Raises
     ------
@@ -181,7 +185,7 @@ def read_validation(X: Any, y: Any, name: str, data: TrainingData) -> TrainingDa
 def read_sample_weights(
     sample_weight: Any, datasets: MultiDataset
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the weights of each dataset's rows; 1 where nothing is said."""
+    """Return the weights of each dataset's rows, 1 where none are given."""
     sizes = {name: len(datasets.rows_of(name)) for name in datasets}
     if sample_weight is None:
         return {name: np.ones(size) for name, size in sizes.items()}
@@ -202,15 +206,15 @@ def read_sample_weights(
 def hold_out(
     data: TrainingData, fraction: float, seed: int
 ) -> tuple[TrainingData, TrainingData]:
-    """Split off labelled rows of every dataset, as evenly over its classes as can be.
+    """Split off labelled rows of every dataset, spread evenly over its classes.
 
-    One row of every class stays in any case, so that all classes can be learnt.
+    At least one row of every class remains, so that all classes can be learnt.
 
     Parameters
     ----------
     data : TrainingData
     fraction : float
-        Of the labelled rows of each dataset.
+        Share of the labelled rows of each dataset that is held out.
     seed : int
 
     Returns
@@ -225,8 +229,16 @@ def hold_out(
     random = np.random.RandomState(seed)
     held = np.zeros(data.datasets.shape[0], dtype=bool)
     for name, labels in data.labels.items():
-        rows = _held_rows(labels.codes, fraction, random)
-        if not len(rows):
+        rows = random.permutation(np.flatnonzero(labels.labelled))
+        rows = rows[np.argsort(labels.codes[rows], kind="stable")]
+        n_held = round(fraction * len(rows))
+        _, first_of_class = np.unique(labels.codes[rows], return_index=True)
+        rows = np.delete(rows, first_of_class)
+        n_held = min(n_held, len(rows))
+        # Evenly spaced in the order of the classes, so that each gives its share.
+        places = (np.arange(n_held) + 0.5) * len(rows) / max(n_held, 1)
+        rows = rows[places.astype(np.intp)]
+        if not n_held:
             raise ValueError(
                 f"Dataset {name!r} has {int(labels.labelled.sum())} labelled rows of "
                 f"{len(labels.classes)} classes, too few to hold out "
@@ -234,17 +246,3 @@ def hold_out(
             )
         held[data.datasets.rows_of(name)[rows]] = True
     return data.take(~held), data.take(held)
-
-
-def _held_rows(
-    codes: npt.NDArray[np.int64], fraction: float, random: np.random.RandomState
-) -> Rows:
-    """Return evenly spaced ones of the labelled rows in order of their classes."""
-    labelled = random.permutation(np.flatnonzero(codes >= 0))
-    labelled = labelled[np.argsort(codes[labelled], kind="stable")]
-    _, first_of_class = np.unique(codes[labelled], return_index=True)
-    n_held = round(fraction * len(labelled))
-    candidates = np.delete(labelled, first_of_class)
-    n_held = min(n_held, len(candidates))
-    places = (np.arange(n_held) + 0.5) * len(candidates) / max(n_held, 1)
-    return candidates[places.astype(np.intp)]

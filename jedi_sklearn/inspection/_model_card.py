@@ -31,12 +31,6 @@ _MISSING = "[More Information Needed]"
 
 _TAGS = ["jedi_sklearn", "scikit-learn", "knowledge-distillation", "multi-dataset"]
 
-# These say where and how a fit ran on one machine, or stand in a table of their own.
-_LEFT_OUT = {
-    *("experts", "memory", "checkpoint", "checkpoint_epochs", "checkpoint_minutes"),
-    *("n_jobs", "verbose"),
-}
-
 _PACKAGES = ("scikit-learn", "torch", "skorch", "numpy", "pandas")
 
 # Of so many labels a card names each.
@@ -126,12 +120,16 @@ class _Picture(NamedTuple):
     text: str
 
 
-def write_card(estimator: Any, X: Any = None, y: Any = None) -> Any:
+def write_card(
+    estimator: Any, parameters: Mapping[str, Any], X: Any = None, y: Any = None
+) -> Any:
     """Return the card of a fitted classifier.
 
     Parameters
     ----------
     estimator : JEDIClassifier
+    parameters : mapping of str to object
+        Those on which the model depends, for a table.
     X, y : optional
         Rows to evaluate the model on.
 
@@ -163,13 +161,13 @@ def write_card(estimator: Any, X: Any = None, y: Any = None) -> Any:
     }
     if scored:
         tables["Evaluation"] = (_EVALUATION, table_of(scored).round(4).reset_index())
-    for title, (text, table) in tables.items():
-        card.add_table(description=text, **{title: _escaped(table)})
+    for title, (text, own) in tables.items():
+        card.add_table(description=text, **{title: _escaped(own)})
     for section, name, display, text in _pictures(estimator, scored):
         card.add_picture(section, name, _png(display), text)
     # Folded, as there are many: a section that is has nothing below it.
-    parameters = {"Training/Parameters": _escaped(_parameters(estimator))}
-    card.add_table(folded=True, **parameters)
+    table = _escaped(_parameters(estimator, parameters))
+    card.add_table(folded=True, **{"Training/Parameters": table})
     card.select("Training/Parameters").title = "Parameters"
     return card
 
@@ -195,8 +193,7 @@ def _sections(estimator: Any) -> dict[str, str]:
 
 
 def _datasets(estimator: Any) -> pd.DataFrame:
-    # A model of an older version does not know them.
-    sizes = getattr(estimator, "_sizes", {})
+    sizes = estimator._state.sizes
     rows = []
     for name in estimator.datasets_:
         student = estimator.students_.get(name)
@@ -256,8 +253,8 @@ def _column(quantity: str) -> str:
     return f"{model}, training"
 
 
-def _parameters(estimator: Any) -> pd.DataFrame:
-    """Return the parameters that a model owes what it is to, and their defaults."""
+def _parameters(estimator: Any, parameters: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table of parameters with their values and defaults."""
     defaults = inspect.signature(type(estimator)).parameters
     rows = [
         {
@@ -265,8 +262,7 @@ def _parameters(estimator: Any) -> pd.DataFrame:
             "value": _short(value),
             "default": _short(defaults[name].default),
         }
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in _LEFT_OUT
+        for name, value in parameters.items()
     ]
     return pd.DataFrame(rows)
 

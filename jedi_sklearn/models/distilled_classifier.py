@@ -1,4 +1,4 @@
-"""Students and teachers as they are after fit: NumPy weights, no torch."""
+"""Students and teachers after fit: NumPy weights, no torch."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from sklearn.utils.extmath import softmax
 
 from ..experts.embed import check_width, embed
 from ..experts.expert import take_sparse
-from ..utils.diagram import distilled_block
+from ..utils.diagram import box, parallel, serial
 from .onnx_export import write_onnx
-from .student_file import Parts, read_student, write_student
+from .student_file import read_student, write_student
 from .versioned_state import VersionedState
-from .weights import Branch, Linear
+from .weights import Branch, Linear, Parts
 
-# What is made of rows takes several times their own memory.
+# Intermediate arrays take several times the memory of the rows they are computed from.
 ROWS_AT_ONCE = 4096
 
 
 class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     """A student or a teacher of a fitted `JEDIClassifier`.
 
-    Stands alone: it holds the encoders it needs and its weights as NumPy arrays,
-    and predicts without torch unless an encoder needs it. A student has one
-    branch, its expert's; a teacher has those of all experts.
+    Self-contained: it holds its encoders and its weights as NumPy arrays, and
+    predicts without torch unless an encoder needs it. A student has one branch,
+    that of its expert; a teacher has the branches of all experts.
 
-    It is trained by :meth:`JEDIClassifier.fit` together with the others, so that
-    its own ``fit`` does nothing and :func:`sklearn.base.clone` returns it as it
-    is, as with :class:`sklearn.frozen.FrozenEstimator`.
+    All students and teachers are trained together by :meth:`JEDIClassifier.fit`.
+    Their own ``fit`` does nothing and :func:`sklearn.base.clone` returns them as
+    they are, as with :class:`sklearn.frozen.FrozenEstimator`.
 
     Parameters
     ----------
     branches : sequence of Branch
-        Encoders and adjustments whose outputs, side by side, are the input of the
+        Encoders and adjustments; their outputs, concatenated, are the input of the
         linear classifier.
     linear : Linear
         Coefficients of shape (n_classes, n_features) and intercept of shape
@@ -54,11 +54,11 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
     coef_ : ndarray of shape (n_classes, n_features)
         Weights of the linear classifier.
     intercept_ : ndarray of shape (n_classes,)
-        Its intercept.
+        Intercepts of the linear classifier.
 
     See Also
     --------
-    load_student : Reads what `export` has written.
+    load_student : Reads the files that `export` writes.
 
     Examples
     --------
@@ -96,13 +96,20 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
 
     @property
     def feature_names_in_(self) -> npt.NDArray:
-        """Names of the features that an encoder was fitted on, where they had any."""
-        return _of_encoders(self.branches, "feature_names_in_")
+        """Names of the input features, if the encoders know them."""
+        return self._of_encoders("feature_names_in_")
 
     @property
     def n_features_in_(self) -> int:
-        """Number of the features that an encoder was fitted on, where it says so."""
-        return int(_of_encoders(self.branches, "n_features_in_"))
+        """Number of the input features, if the encoders know it."""
+        return int(self._of_encoders("n_features_in_"))
+
+    def _of_encoders(self, attribute: str) -> Any:
+        """Return an attribute of the first encoder that has it; all take the same X."""
+        for branch in self.branches:
+            if hasattr(branch.encoder, attribute):
+                return getattr(branch.encoder, attribute)
+        raise AttributeError(f"None of the encoders has {attribute}.")
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Return the classifier as it is.
@@ -130,7 +137,18 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         return f"{type(self).__name__}({parts}; {len(self.classes)} classes)"
 
     def _sk_visual_block_(self) -> Any:
-        return distilled_block(self)
+        chains = []
+        for branch in self.branches:
+            n_units, width = branch.adjustment.down.coef.shape
+            steps = [branch.encoder]
+            if n_units:
+                text = f"{width} features, {n_units} hidden units"
+                steps.append(box("adjustment", text))
+            chains.append(serial(steps))
+        n_classes, n_features = self.linear.coef.shape
+        linear = box("linear", f"{n_features} features, {n_classes} classes")
+        names = [branch.name for branch in self.branches]
+        return serial([parallel(names, chains), linear])
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -150,13 +168,13 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_samples, n_classes), float64
             With two classes, as in scikit-learn, of shape (n_samples,): the score
-            of the second less that of the first.
+            of the second class minus the score of the first.
 
         Raises
         ------
         ValueError
-            If an encoder cannot embed X, or returns NaN, infinity or another
-            number of features than it did in training.
+            If an encoder cannot embed X, or returns NaN, infinity, or not as many
+            features as in training.
         """
         scores = self.scores(self.embed(X))
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
@@ -192,7 +210,7 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         return self.classes[self.scores(self.embed(X)).argmax(axis=1)]
 
     def embed(self, X: Any) -> list[npt.NDArray[np.float32]]:
-        """Return the embedding of X by each branch's encoder, not adjusted.
+        """Return the embedding of X by each encoder, before the adjustment.
 
         Parameters
         ----------
@@ -202,17 +220,17 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Returns
         -------
         embeddings : list of ndarray of shape (n_samples, n_features), float32
-            One for each expert that it sees.
+            One for each branch.
         """
         return [embed(branch.encoder, X, branch.name) for branch in self.branches]
 
     def scores(self, embeddings: Sequence[Any]) -> npt.NDArray[np.float64]:
-        """Return the score of each class for rows that are embedded already.
+        """Return the score of each class for embedded rows.
 
         Parameters
         ----------
         embeddings : sequence of ndarray or StoredRows of shape (n_samples, n_features)
-            As `embed` returns them, or a store keeps them.
+            Output of `embed`, or rows of an embedding store.
 
         Returns
         -------
@@ -226,8 +244,8 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         for start in range(0, n_rows, ROWS_AT_ONCE):
             some = slice(start, start + ROWS_AT_ONCE)
             adjusted = [
-                # In double precision a row's scores hardly depend on the rows beside
-                # it, whatever order the sums are taken in.
+                # The order of sums depends on the number of rows. In double precision
+                # a row's scores hardly depend on it.
                 branch.adjustment(np.asarray(embedding[some], dtype=np.float64))
                 for branch, embedding in zip(self.branches, embeddings, strict=True)
             ]
@@ -235,12 +253,12 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         return scores
 
     def export(self, path: str | os.PathLike[str]) -> list[str]:
-        """Write the classifier into two files of which none is a pickle.
+        """Write the classifier into two files, none of them a pickle.
 
-        The weights go into a safetensors file, and what they are into a JSON card of
-        the same name beside it. The encoders go along where they are scikit-learn's,
-        or this package's :class:`~jedi_sklearn.encoders.MLPEncoder`, all the way
-        through; others, such as torch modules, are to be kept by their own means.
+        The weights go into a safetensors file, their description into a JSON card of
+        the same name beside it. Encoders are stored if they consist of scikit-learn's
+        estimators and :class:`~jedi_sklearn.encoders.MLPEncoder` only; others, such as
+        torch modules, have to be saved separately.
         :func:`jedi_sklearn.load_student` reads the files.
 
         Parameters
@@ -251,8 +269,8 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Returns
         -------
         missing : list of str
-            Names of the experts whose encoder is not in the file, and which
-            `load_student` will ask for.
+            Names of the experts whose encoders are not in the file; `load_student`
+            has to be given them.
 
         Raises
         ------
@@ -262,7 +280,7 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
             If a file cannot be written.
         ValueError
             If the path does not end in ".safetensors", the labels are neither numbers
-            nor str, or the JSON file of that name is no card.
+            nor str, or a JSON file of that name exists and is no card.
         """
         return write_student(Path(path), self._parts())
 
@@ -278,16 +296,15 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         path : str or path-like
-            Ends in ".onnx". A file that is there already is replaced.
+            Ends in ".onnx". An existing file is replaced.
         X : ndarray of shape (n_samples, ...)
-            Some rows as the encoders take them: their type and shape are those that
-            the graph will take, and the conversion of an encoder of scikit-learn is
-            tried on them.
+            Some rows as the encoders take them. They determine the type and shape of
+            the graph's input, and conversions by skl2onnx are checked on them.
 
         Raises
         ------
         ImportError
-            If onnx, skl2onnx or onnxscript is needed and not installed.
+            If onnx, or skl2onnx or onnxscript where it is needed, is not installed.
         OSError
             If the file cannot be written.
         ValueError
@@ -300,36 +317,29 @@ class DistilledClassifier(VersionedState, ClassifierMixin, BaseEstimator):
         return Parts(self.branches, self.linear, self.classes)
 
 
-def _of_encoders(branches: Sequence[Branch], attribute: str) -> Any:
-    """Return what encoders say of the rows that all of them take."""
-    for branch in branches:
-        if hasattr(branch.encoder, attribute):
-            return getattr(branch.encoder, attribute)
-    raise AttributeError(f"None of the encoders has {attribute}.")
-
-
 def load_student(
     path: str | os.PathLike[str], encoder: Any | Mapping[str, Any] | None = None
 ) -> DistilledClassifier:
-    """Return a student, or a teacher, that :meth:`DistilledClassifier.export` wrote.
+    """Load a student or a teacher from :meth:`DistilledClassifier.export`'s files.
 
-    Nothing in the files is run: they hold numbers, and encoders as skops writes them,
-    of which only classes of scikit-learn, SciPy, NumPy and this package are made.
+    No code in the files is run: they hold numbers, and encoders in the format of
+    skops, of which only classes of scikit-learn, SciPy, NumPy and this package are
+    created.
 
     Parameters
     ----------
     path : str or path-like
-        Of the safetensors file; the card is taken from beside it.
+        Path of the safetensors file; the card is expected beside it.
     encoder : transformer or mapping of str to transformer, optional
-        The encoder of each expert that the file does not hold, by the expert's name;
-        where there is one expert alone, just the encoder. It must make of rows what
-        it did in training, of which its class and the number of its features are
-        checked. One for an expert whose encoder the file holds is taken instead.
+        Encoders of the experts by name, or the encoder itself if there is a single
+        expert. Needed where the file holds no encoder, and preferred where it does.
+        An encoder must embed rows as in training; only its class and the number of
+        its features are checked.
 
     Returns
     -------
     student : DistilledClassifier
-        Predicts the same to the bit.
+        Its predictions equal those of the exported model to the bit.
 
     Raises
     ------
@@ -338,12 +348,12 @@ def load_student(
     ImportError
         If safetensors or skops is needed and not installed.
     ValueError
-        If a file is damaged, foreign, or of a newer version than this can read, or an
-        encoder is missing or of another class than in training.
+        If a file is damaged, foreign or of a newer format, or an encoder is missing
+        or not of the same class as in training.
 
     See Also
     --------
-    jedi_sklearn.JEDIClassifier : Its ``students_`` and ``teachers_`` are exported.
+    jedi_sklearn.JEDIClassifier : Trains the students and teachers to export.
 
     Examples
     --------
@@ -360,4 +370,5 @@ def load_student(
     >>> bool((loaded.predict_proba(X["a"]) == student.predict_proba(X["a"])).all())
     True
     """
-    return DistilledClassifier(*read_student(Path(path), encoder))
+    parts = read_student(Path(path), encoder)
+    return DistilledClassifier(parts.branches, parts.linear, parts.classes)

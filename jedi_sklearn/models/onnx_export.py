@@ -16,8 +16,7 @@ from ..encoders import MLPEncoder, TorchEncoder
 from ..encoders._onnx import torch_as_onnx
 from ..experts.expert import unwrapped
 from ..utils.files import write_whole
-from .student_file import Parts
-from .weights import Branch, Linear
+from .weights import Branch, Linear, Parts
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

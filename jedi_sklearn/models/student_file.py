@@ -1,53 +1,44 @@
-"""Students and teachers in files that are no pickles: safetensors and a card."""
+"""Files of students and teachers: weights as safetensors, and a JSON card."""
 
 from __future__ import annotations
 
-import copy
-import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from zipfile import ZIP_DEFLATED
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 
 from .._version import __version__
 from ..experts.expert import unwrapped
 from ..utils.files import write_whole
-from .weights import Adjustment, Branch, Linear
+from ..utils.manifests import dump_manifest, load_manifest
+from .export_extra import needed
+from .stored_encoders import encoder_from_bytes, encoder_to_bytes
+from .weights import Adjustment, Branch, Linear, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
-# To be raised when an older version could not read what this one writes.
+# Raise it when older versions cannot read the files any more.
 FORMAT = 1
 
 SUFFIX = ".safetensors"
 
-# What of this package skops may make of a file, besides what it trusts of scikit-learn,
-# SciPy and NumPy by itself. Names, not a prefix: a name that begins with this package's
-# is also that of whatever its modules import.
-OWN_ENCODERS = ("jedi_sklearn.encoders._mlp.MLPEncoder",)
-
-_NEEDED = 'Files of students need {}: pip install "jedi_sklearn[export]"'
+NEEDED = "Files of students need safetensors"
 
 
-class Parts(NamedTuple):
-    """What a `DistilledClassifier` is made of."""
+@dataclass(frozen=True)
+class _Described:
+    """Description of an expert on a card.
 
-    branches: Sequence[Branch]
-    linear: Linear
-    classes: npt.NDArray
-
-
-class _Described(NamedTuple):
-    """What a card says of an expert."""
+    `width` counts the features of the embedding, `units` the hidden units of the
+    adjustment. `encoder` is the repr of the encoder, on one line.
+    """
 
     name: str
     width: int
@@ -57,7 +48,10 @@ class _Described(NamedTuple):
     stored: bool
 
 
-class _Card(NamedTuple):
+@dataclass(frozen=True)
+class _Card:
+    """Card of a student; `checksum` is that of the safetensors file."""
+
     classes: npt.NDArray
     experts: list[_Described]
     checksum: str
@@ -69,13 +63,13 @@ def write_student(path: Path, parts: Parts) -> list[str]:
     Parameters
     ----------
     path : Path
-        Ends in ".safetensors"; the card stands beside it and ends in ".json".
+        Ends in ".safetensors"; the card has the suffix ".json" instead.
     parts : Parts
 
     Returns
     -------
     missing : list of str
-        The experts whose encoder is not in the file.
+        Names of the experts whose encoders are not in the file.
 
     Raises
     ------
@@ -84,35 +78,36 @@ def write_student(path: Path, parts: Parts) -> list[str]:
     OSError
         If a file cannot be written.
     ValueError
-        If the path ends otherwise, or the classes are of a kind that JSON has not.
+        If the path has another suffix, or JSON has no type for the classes.
     """
     card_path = _card_path(path)
     classes = _classes_as_json(parts.classes)
     tensors = _tensors(parts)
     experts = []
     for number, branch in enumerate(parts.branches):
-        stored = _encoder_bytes(branch.encoder)
+        stored = encoder_to_bytes(branch.encoder)
         if stored is not None:
             tensors[f"encoders.{number}"] = np.frombuffer(stored, np.uint8)
         experts.append(_described(branch, stored is not None))
-    content = _safetensors().save(tensors)
+    with needed(NEEDED):
+        from safetensors import numpy as safetensors
+    content = safetensors.save(tensors)
     card = {
-        "format": FORMAT,
         "jedi_sklearn": __version__,
         "sha256": sha256(content).hexdigest(),
         "classes": classes,
-        "experts": [expert._asdict() for expert in experts],
+        "experts": [asdict(expert) for expert in experts],
     }
     if card_path.exists():
         _read_card(card_path)  # or it is no card, and of somebody else
     write_whole(path, [content])
-    # The card comes last: it is true of the other file, or says that it is not.
-    write_whole(card_path, [json.dumps(card, indent=2).encode()])
+    # The card comes last: if this is interrupted, the old card has another checksum.
+    write_whole(card_path, [dump_manifest(card, FORMAT, indent=2)])
     return [expert.name for expert in experts if not expert.stored]
 
 
 def read_student(path: Path, encoder: Any = None) -> Parts:
-    """Read what `write_student` wrote; nothing in the files is run.
+    """Read the files that `write_student` wrote; no code in them is run.
 
     Parameters
     ----------
@@ -128,7 +123,7 @@ def read_student(path: Path, encoder: Any = None) -> Parts:
         If safetensors or skops is needed and not installed.
     ValueError
         If a file is damaged, foreign or of a newer version, or an encoder is missing
-        or not that of the expert.
+        or of another class than in training.
     """
     card_path = _card_path(path)
     card = _read_card(card_path)
@@ -136,13 +131,11 @@ def read_student(path: Path, encoder: Any = None) -> Parts:
     given = _given_encoders(encoder, card, path)
     branches = []
     for number, expert in enumerate(card.experts):
-        own = given.get(expert.name)
-        if own is None:
-            own = _stored_encoder(tensors[f"encoders.{number}"], expert, path)
-        _check_encoder(own, expert, path)
-        names = [f"branches.{number}.{part}" for part in ("down", "up")]
-        adjustment = Adjustment(*(_linear(tensors, name) for name in names))
-        branches.append(Branch(expert.name, own, adjustment))
+        stored = tensors.get(f"encoders.{number}")
+        own = _read_encoder(given.get(expert.name), stored, expert, path)
+        down = _linear(tensors, f"branches.{number}.down")
+        up = _linear(tensors, f"branches.{number}.up")
+        branches.append(Branch(expert.name, own, Adjustment(down, up)))
     return Parts(branches, _linear(tensors, "linear"), card.classes)
 
 
@@ -152,22 +145,6 @@ def _card_path(path: Path) -> Path:
             f"A student's file has a name that ends in {SUFFIX!r}, got {str(path)!r}."
         )
     return path.with_suffix(".json")
-
-
-def _safetensors() -> ModuleType:
-    try:
-        from safetensors import numpy as safetensors
-    except ImportError as error:
-        raise ImportError(_NEEDED.format("safetensors")) from error
-    return safetensors
-
-
-def _skops() -> ModuleType:
-    try:
-        from skops import io as skops
-    except ImportError as error:
-        raise ImportError(_NEEDED.format("skops")) from error
-    return skops
 
 
 # --------------------------------------------------------------------------------------
@@ -181,7 +158,7 @@ def _tensors(parts: Parts) -> dict[str, npt.NDArray]:
         linears[f"branches.{number}.down"] = branch.adjustment.down
         linears[f"branches.{number}.up"] = branch.adjustment.up
     return {
-        # Else the numbers would be written in the order of the memory.
+        # safetensors writes the memory as it is, whatever the strides.
         f"{name}.{part}": np.ascontiguousarray(array)
         for name, linear in linears.items()
         for part, array in linear._asdict().items()
@@ -190,19 +167,6 @@ def _tensors(parts: Parts) -> dict[str, npt.NDArray]:
 
 def _linear(tensors: Mapping[str, npt.NDArray], name: str) -> Linear:
     return Linear(tensors[f"{name}.coef"], tensors[f"{name}.intercept"])
-
-
-def _shapes(card: _Card) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights by what the card says."""
-    n_classes, width = len(card.classes), sum(e.width for e in card.experts)
-    shapes = {"linear.coef": (n_classes, width), "linear.intercept": (n_classes,)}
-    for number, expert in enumerate(card.experts):
-        name, (n_features, n_units) = f"branches.{number}", expert[1:3]
-        shapes[f"{name}.down.coef"] = (n_units, n_features)
-        shapes[f"{name}.down.intercept"] = (n_units,)
-        shapes[f"{name}.up.coef"] = (n_features, n_units)
-        shapes[f"{name}.up.intercept"] = (n_features,)
-    return shapes
 
 
 def _read_tensors(path: Path, card: _Card) -> dict[str, npt.NDArray]:
@@ -216,12 +180,20 @@ def _read_tensors(path: Path, card: _Card) -> dict[str, npt.NDArray]:
             f"{str(path)!r} is damaged, or not the file that the card beside it is "
             "of: its checksum is another. Copy both files again, or export again."
         )
-    safetensors = _safetensors()
+    with needed(NEEDED):
+        from safetensors import numpy as safetensors
     with _named(f"{str(path)!r} is no safetensors file"):
         tensors = dict(safetensors.load(content))
-    weights = {n: a.shape for n, a in tensors.items() if not n.startswith("encoders.")}
+    sizes = {"linear": (len(card.classes), sum(e.width for e in card.experts))}
+    for number, expert in enumerate(card.experts):
+        sizes[f"branches.{number}.down"] = (expert.units, expert.width)
+        sizes[f"branches.{number}.up"] = (expert.width, expert.units)
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, size in sizes.items():
+        expected |= {f"{name}.coef": size, f"{name}.intercept": size[:1]}
+    shapes = {n: a.shape for n, a in tensors.items() if not n.startswith("encoders.")}
     stored = {f"encoders.{i}" for i, e in enumerate(card.experts) if e.stored}
-    if weights != _shapes(card) or stored != tensors.keys() - weights.keys():
+    if shapes != expected or stored != tensors.keys() - shapes.keys():
         raise ValueError(
             f"{str(path)!r} is not the file that the card beside it is of: it has "
             "other tensors."
@@ -262,8 +234,8 @@ def _read_card(path: Path) -> _Card:
             "both files belong together."
         )
     with _named(f"{str(path)!r} is damaged, or no card of a student"):
-        card = json.loads(path.read_bytes())
-        number, version = int(card["format"]), str(card["jedi_sklearn"])
+        card, number = load_manifest(path.read_bytes())
+        version = str(card["jedi_sklearn"])
     if number > FORMAT:
         raise ValueError(
             f"{str(path)!r} was written by jedi_sklearn {version}, which is newer than "
@@ -282,13 +254,13 @@ def _read_expert(width: int, units: int, **others: Any) -> _Described:
 
 @contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Say of which file it is that its content makes no sense."""
+    """Name the file in errors about its content, and make them ValueErrors."""
     try:
         yield
     except ImportError:
         raise
     except Exception as error:
-        # What there may be in a file that someone else wrote is beyond listing.
+        # The ways in which a file can be damaged or foreign cannot be listed.
         raise ValueError(f"{what} ({type(error).__name__}: {error}).") from error
 
 
@@ -313,56 +285,8 @@ def _described(branch: Branch, stored: bool) -> _Described:
     )
 
 
-def _encoder_bytes(encoder: Any) -> bytes | None:
-    """Return what skops makes of an encoder, None where reading it takes more trust."""
-    skops = _skops()
-    try:
-        # Most of a small encoder is text about it.
-        content: bytes = skops.dumps(
-            _in_memory(encoder), compression=ZIP_DEFLATED, compresslevel=1
-        )
-        untrusted = skops.get_untrusted_types(data=content)
-        if set(untrusted) <= set(OWN_ENCODERS):
-            skops.loads(content, trusted=untrusted)
-            return content
-    except Exception:
-        # What skops cannot write, or not read again, fails in as many ways as there
-        # are objects.
-        return None
-    return None
-
-
-def _in_memory(encoder: Any) -> Any:
-    """Return an encoder without maps of files, which skops writes and cannot read."""
-    mapped = {id(array): np.array(array) for array in _maps_in(encoder)}
-    return copy.deepcopy(encoder, memo=mapped) if mapped else encoder
-
-
-def _maps_in(thing: Any) -> Iterator[np.memmap]:
-    if isinstance(thing, np.memmap):
-        yield thing
-    parts: Any = ()
-    if isinstance(thing, Mapping):
-        parts = thing.values()
-    elif isinstance(thing, list | tuple):
-        parts = thing
-    elif isinstance(thing, BaseEstimator):
-        parts = vars(thing).values()
-    for part in parts:
-        yield from _maps_in(part)
-
-
-def _stored_encoder(content: npt.NDArray, expert: _Described, path: Path) -> Any:
-    skops = _skops()
-    with _named(
-        f"The encoder of expert {expert.name!r} in {str(path)!r}, {expert.encoder}, "
-        "cannot be read; it can be given as load_student(..., encoder=...)"
-    ):
-        return skops.loads(content.tobytes(), trusted=list(OWN_ENCODERS))
-
-
 def _given_encoders(encoder: Any, card: _Card, path: Path) -> dict[str, Any]:
-    """Return the encoders that the caller gives by expert, all that are needed."""
+    """Return the caller's encoders by expert; raise ValueError if one is missing."""
     names = [expert.name for expert in card.experts]
     if encoder is not None and not isinstance(encoder, Mapping):
         if len(names) > 1:
@@ -389,9 +313,18 @@ def _given_encoders(encoder: Any, card: _Card, path: Path) -> dict[str, Any]:
     return given
 
 
-def _check_encoder(encoder: Any, expert: _Described, path: Path) -> None:
+def _read_encoder(given: Any, stored: Any, expert: _Described, path: Path) -> Any:
+    """Return the encoder given or else stored, after a check of its class."""
+    encoder = given
+    if encoder is None:
+        with _named(
+            f"The encoder of expert {expert.name!r} in {str(path)!r}, "
+            f"{expert.encoder}, cannot be read; it can be given as "
+            "load_student(..., encoder=...)"
+        ):
+            encoder = encoder_from_bytes(stored.tobytes())
     found = _class_name(encoder)
-    # In another version or program a class may be found in another module.
+    # The module of a class may differ between versions and programs.
     names = {name.rpartition(".")[2] for name in (found, expert.encoder_class)}
     if len(names) > 1 or not hasattr(encoder, "transform"):
         raise ValueError(
@@ -399,3 +332,4 @@ def _check_encoder(encoder: Any, expert: _Described, path: Path) -> None:
             f"{found}; the one that it was trained with is {expert.encoder_class}: "
             f"{expert.encoder}."
         )
+    return encoder

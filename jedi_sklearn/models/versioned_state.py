@@ -1,4 +1,4 @@
-"""What a pickled or dumped model says about itself, and models of older versions."""
+"""State of pickled and dumped models, with the version that wrote it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pandas as pd
 
 from .._version import __version__
 
-# To be raised when an older version could not read what this one writes. Models from
-# before there were numbers have none.
+# Raise it when older versions cannot read the state any more. The first models have no
+# number, which counts as 0.
 FORMAT = 1
 
 
 class VersionedState:
-    """The state of an estimator with the version that wrote it.
+    """Mixin whose state names the version that wrote it and contains no pandas.
 
-    For estimators to inherit from, before :class:`sklearn.base.BaseEstimator`. The
-    state is also free of pandas, whose objects not every format of files knows.
+    Estimators inherit from it before :class:`sklearn.base.BaseEstimator`. The DataFrame
+    ``history_`` is stored as arrays and lists: not every file format knows pandas.
     """
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # type: ignore[call-overload]
         if "history_" in state:
-            state["history_"] = _plain(state["history_"])
+            state["history_"] = plain_history(state["history_"])
         return state | {"_version": __version__, "_format": FORMAT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -39,20 +39,20 @@ class VersionedState:
                 f'pip install --upgrade "jedi_sklearn>={version}"'
             )
         if isinstance(state.get("history_"), dict):
-            state["history_"] = _frame(state["history_"])
-        super().__setstate__(_defaults(type(self)) | state)  # type: ignore[misc]
+            state["history_"] = history_from_plain(state["history_"])
+        # An older model lacks the parameters added since; their defaults keep to what
+        # it did.
+        parameters = inspect.signature(type(self)).parameters
+        defaults = {
+            name: parameter.default
+            for name, parameter in parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        super().__setstate__(defaults | state)  # type: ignore[misc]
 
 
-def _defaults(cls: type) -> dict[str, Any]:
-    """Return what an older version, which did not have these parameters, went by."""
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.default is not parameter.empty
-    }
-
-
-def _plain(history: pd.DataFrame) -> dict[str, Any]:
+def plain_history(history: pd.DataFrame) -> dict[str, Any]:
+    """Return a history as NumPy arrays and lists."""
     return {
         "epochs": history.index.to_numpy(),
         "columns": [list(column) for column in history.columns],
@@ -60,7 +60,8 @@ def _plain(history: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _frame(plain: dict[str, Any]) -> pd.DataFrame:
+def history_from_plain(plain: dict[str, Any]) -> pd.DataFrame:
+    """Undo `plain_history`."""
     columns = [tuple(column) for column in plain["columns"]]
     return pd.DataFrame(
         plain["values"],

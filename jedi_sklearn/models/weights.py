@@ -1,7 +1,12 @@
-"""Weights as NumPy arrays: what training takes, gives back and what is stored."""
+"""Weights as NumPy arrays: start and result of training, content of saved models.
+
+The tuples are part of pickles and skops files of models, and stay tuples.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +25,7 @@ class Linear(NamedTuple):
     intercept: FloatArray
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Map rows, (n_rows, n_inputs) to (n_rows, n_outputs)."""
+        """Map rows of shape (n_rows, n_inputs) to (n_rows, n_outputs)."""
         return x @ self.coef.T + self.intercept
 
 
@@ -34,15 +39,15 @@ class Adjustment(NamedTuple):
     up: Linear
 
     def __call__(self, embedding: FloatArray) -> FloatArray:
-        """Return adjusted embeddings, of the shape of the ones given."""
+        """Return the adjusted embeddings, of the same shape."""
         hidden = self.down(embedding)
-        # SiLU written with tanh, which does not overflow where exp(-x) would.
+        # SiLU, written with tanh because exp(-x) would overflow.
         hidden = hidden * (0.5 * (1.0 + np.tanh(0.5 * hidden)))
         return embedding + self.up(hidden)
 
 
 def unadjusted(width: int) -> Adjustment:
-    """Return the adjustment that changes nothing: it has no hidden unit."""
+    """Return the adjustment that changes nothing: it has no hidden units."""
     return Adjustment(
         Linear(np.zeros((0, width), np.float32), np.zeros(0, np.float32)),
         Linear(np.zeros((width, 0), np.float32), np.zeros(width, np.float32)),
@@ -50,15 +55,15 @@ def unadjusted(width: int) -> Adjustment:
 
 
 def linear_weights(head: Any) -> Linear:
-    """Return the weights of a linear classifier, one row a class, float32.
+    """Return the weights of a linear classifier, one row per class, float32.
 
-    The one score of two classes becomes a pair with the same difference, whose
-    softmax is the sigmoid of that score.
+    The single score of a binary classifier becomes two scores whose difference it is;
+    their softmax is the sigmoid of the score.
 
     Parameters
     ----------
     head : classifier
-        With ``coef_`` and ``intercept_``.
+        Has ``coef_`` and ``intercept_``.
     """
     coef = np.atleast_2d(head.coef_)
     intercept = np.broadcast_to(head.intercept_, len(coef))
@@ -68,15 +73,37 @@ def linear_weights(head: Any) -> Linear:
     return Linear(coef.astype(np.float32), intercept.astype(np.float32))
 
 
+class Weights(NamedTuple):
+    """Weights of the joint network.
+
+    Attributes
+    ----------
+    adjustments : list of Adjustment
+        One an expert.
+    heads, teachers : list of Linear
+        One of each a student.
+    """
+
+    adjustments: list[Adjustment]
+    heads: list[Linear]
+    teachers: list[Linear]
+
+    def arrays(self) -> list[FloatArray]:
+        """Return all arrays, in a fixed order."""
+        layers = [*self.heads, *self.teachers]
+        layers += [layer for adjustment in self.adjustments for layer in adjustment]
+        return [array for layer in layers for array in layer]
+
+
 class Branch(NamedTuple):
-    """From rows to the adjusted embedding of one expert.
+    """Encoder and adjustment of one expert: from rows to the adjusted embedding.
 
     Attributes
     ----------
     name : str
         Name of the expert.
     encoder : transformer
-        The expert's encoder, fitted.
+        Fitted encoder of the expert.
     adjustment : Adjustment
     """
 
@@ -88,3 +115,12 @@ class Branch(NamedTuple):
     def width(self) -> int:
         """Number of features of the embedding."""
         return self.adjustment.down.coef.shape[1]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a student or a teacher; see `DistilledClassifier`."""
+
+    branches: Sequence[Branch]
+    linear: Linear
+    classes: npt.NDArray

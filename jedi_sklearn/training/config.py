@@ -1,15 +1,16 @@
-"""How the objective is minimised."""
+"""Configuration of a training: how the objective is minimised."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from .network.weights import Wiring
 from .schedules import Phase
 
 
-class Optimisation(NamedTuple):
+@dataclass(frozen=True)
+class TrainingConfig:
     """How the objective is minimised.
 
     Attributes
@@ -17,16 +18,16 @@ class Optimisation(NamedTuple):
     phases : sequence of Phase
         Who is trained, and for how many epochs.
     wiring : Wiring
-        What teachers see, and what students see of them.
+        Input of the teachers, and how the students' targets are computed.
     batch_size : int
     labelled_share : float
-        The least share of labelled rows in a batch; see `Batches`.
+        Lowest share of labelled rows in a batch; see `Batches`.
     learning_rate : float or "auto"
         Of AdamW; "auto" depends on the number of features, see `learning_rate_for`.
     weight_decay : float
         Of AdamW.
     decay : {"cosine", "constant"}
-        What becomes of the learning rate over the epochs of a phase.
+        Course of the learning rate over the epochs of a phase.
     adjustment_units : int
         Width of the hidden layer of adjustments that start anew.
     adjustment_dropout : float
@@ -36,14 +37,15 @@ class Optimisation(NamedTuple):
     standardize : bool
         Whether features are standardised for the training.
     patience : int or None
-        So many epochs that are no better on the validation rows end a phase, of
-        which the best weights are kept; None trains all epochs and keeps the last.
+        Number of epochs without improvement on the validation rows that ends a phase,
+        of which the best weights are kept; None trains all epochs and keeps the last.
     seed : int
         Of first weights, shuffles and dropout masks.
     device : str
         A device of torch, or "auto": CUDA where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}
-        Of the features and of the products; weights are float32. See `dtype_of`.
+        Of the features and of the matrix products; weights are float32. See
+        `dtype_of`.
     """
 
     phases: Sequence[Phase]

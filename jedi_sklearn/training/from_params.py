@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..models.weights import Linear
-from .config import Optimisation
+from ..models.weights import Linear, Weights
+from .config import TrainingConfig
 from .losses import (
     Objective,
     classification_loss,
@@ -14,7 +14,7 @@ from .losses import (
     distillation_sources,
     distillation_weights,
 )
-from .network.weights import Task, Weights, Wiring, first_teachers
+from .network.weights import Task, Wiring, first_teachers
 from .schedules import alternating, joint
 
 
@@ -97,7 +97,7 @@ def losses_of(params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def optimisation_of(params: Mapping[str, Any], seed: int) -> Optimisation:
+def config_of(params: Mapping[str, Any], seed: int) -> TrainingConfig:
     """Return how the objective is minimised."""
     max_epochs = params["max_epochs"]
     if params["schedule"] == "joint":
@@ -106,23 +106,20 @@ def optimisation_of(params: Mapping[str, Any], seed: int) -> Optimisation:
         phases = alternating(
             max_epochs, params["n_rounds"], restart=params["restart_rounds"]
         )
-    taken_over = (
-        "batch_size",
-        "labelled_share",
-        "learning_rate",
-        "weight_decay",
-        "adjustment_units",
-        "adjustment_dropout",
-        "units_per_class",
-        "standardize",
-        "device",
-        "precision",
-    )
-    return Optimisation(
+    return TrainingConfig(
         phases=phases,
         wiring=wiring_of(params),
+        batch_size=params["batch_size"],
+        labelled_share=params["labelled_share"],
+        learning_rate=params["learning_rate"],
+        weight_decay=params["weight_decay"],
         decay=params["learning_rate_decay"],
+        adjustment_units=params["adjustment_units"],
+        adjustment_dropout=params["adjustment_dropout"],
+        units_per_class=params["units_per_class"],
+        standardize=params["standardize"],
         patience=params["n_iter_no_change"] if params["early_stopping"] else None,
         seed=seed,
-        **{name: params[name] for name in taken_over},
+        device=params["device"],
+        precision=params["precision"],
     )

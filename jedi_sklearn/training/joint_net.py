@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dis
-import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,8 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor
 
-from .callbacks.divergence import StopDivergence
-from .callbacks.resume import SaveTraining
+from .callbacks.stop_training import StopTraining, noted_interrupts
 from .cuda_graph import ReplayedStep
 from .data.batch import Batch, Epoch, Position, Scores
 from .data.batches import Batches
@@ -62,6 +59,7 @@ class JointNet(NeuralNet):
         self.replayed_: dict[bool, ReplayedStep] = {}
         self.prepared_: tuple[Epoch, Tensor, Tensor] | None = None
         self.position_: Position | None = None
+        self.interrupts_: list[int] = []
         return self
 
     def get_default_callbacks(self) -> list[tuple[str, Any]]:
@@ -74,19 +72,29 @@ class JointNet(NeuralNet):
         return X, None
 
     def fit_loop(self, X: Batches, y: None = None, **kwargs: Any) -> JointNet:
-        # What ends a training before its time does it by a KeyboardInterrupt, which
-        # skorch swallows a level above.
-        self.was_ended_, self.was_interrupted_ = True, False
+        self.ended_by_: KeyboardInterrupt | None = None
         try:
-            super().fit_loop(X, y, self.max_epochs - len(self.history), **kwargs)
-        except KeyboardInterrupt as interrupt:
-            self.was_interrupted_ = not _is_meant(interrupt)
-            raise
+            with noted_interrupts() as self.interrupts_:
+                super().fit_loop(X, y, self.max_epochs - len(self.history), **kwargs)
+        except KeyboardInterrupt as end:
+            self.ended_by_ = end
+            raise  # skorch swallows it a level above
         finally:
             self.replayed_.clear()  # which hold this net, and it the features
             self.prepared_ = None
-        self.was_ended_ = False
         return self
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        # A callback of the user's ends a training by a KeyboardInterrupt, as skorch's
+        # own do. Unless there was a signal, it has raised it on purpose.
+        try:
+            super().notify(method_name, **kwargs)
+        except StopTraining:
+            raise
+        except KeyboardInterrupt as interrupt:
+            if self.interrupts_:
+                raise
+            raise StopTraining from interrupt
 
     def infer(self, x: Batch, **_: Any) -> Scores:
         return self.module_(x, distil=self.distils(len(self.history)))
@@ -101,7 +109,7 @@ class JointNet(NeuralNet):
         return {
             "loss": loss,
             "y_pred": scores,
-            "terms": torch.cat([terms, _hits(scores, batch, datasets)]),
+            "terms": torch.cat([terms, weighted_correct(scores, batch, datasets)]),
         }
 
     def run_single_epoch(
@@ -210,23 +218,9 @@ class JointNet(NeuralNet):
         self.history.record("terms", (terms / sizes).tolist())
 
 
-def _is_meant(interrupt: KeyboardInterrupt) -> bool:
-    """Say whether a statement of a program raised it, not a signal."""
-    last = interrupt.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return False
-    code = last.tb_frame.f_code
-    if code is getattr(signal.getsignal(signal.SIGINT), "__code__", None):
-        return False  # by a program's own handler of it
-    operation = code.co_code[last.tb_lasti]
-    return operation == dis.opmap["RAISE_VARARGS"]
-
-
 def _looks_at_steps(callback: Callback) -> bool:
-    if isinstance(callback, SaveTraining | StopDivergence):
-        return False  # between epochs will do
+    if not getattr(callback, "needs_steps", True):
+        return False  # one of ours, for which between epochs will do
     if isinstance(callback, LRScheduler):
         return callback.step_every == "batch"
     names = ("on_batch_begin", "on_batch_end", "on_grad_computed")
@@ -237,19 +231,19 @@ def _looks_at_steps(callback: Callback) -> bool:
 
 
 @torch.no_grad()
-def _hits(scores: Scores, batch: Batch, datasets: list[int]) -> Tensor:
+def weighted_correct(scores: Scores, batch: Batch, datasets: list[int]) -> Tensor:
     """Sum the weights of the rows that students and teachers get right.
 
     Returns
     -------
-    hits : Tensor of shape (2, n_students)
+    correct : Tensor of shape (2, n_students)
     """
-    hits = []
+    correct = []
     for k, i in enumerate(datasets):
         student = scores.students[k]
         if scores.targets is not None:
             student = student[batch.labelled[i]]
         given = torch.stack([student, scores.teachers[k]]).argmax(dim=2)
         weights = batch.label_weights[i]
-        hits.append((given == batch.labels[i]).to(weights.dtype) @ weights)
-    return torch.stack(hits, dim=1)
+        correct.append((given == batch.labels[i]).to(weights.dtype) @ weights)
+    return torch.stack(correct, dim=1)

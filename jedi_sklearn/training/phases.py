@@ -1,25 +1,27 @@
-"""A training phase after phase: who is trained, by what steps, and who looks on."""
+"""Training, phase after phase."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from skorch.callbacks import LRScheduler
 
 from ..exceptions import DivergenceWarning, InterruptionWarning
+from ..models.weights import Weights
 from ..utils.device import available_device
 from ..utils.progress import timed
 from .callbacks.divergence import StopDivergence
 from .callbacks.early_stopping import KeepBest
 from .callbacks.resume import SaveTraining, Saving
+from .callbacks.stop_training import Diverged, NoImprovement, StopTraining
 from .callbacks.validation import ScoreRows
-from .config import Optimisation
+from .config import TrainingConfig
 from .data.batches import Batches
 from .data.rows import TrainingRows
 from .distributed import check_same, rank
@@ -27,211 +29,198 @@ from .joint_net import JointNet
 from .losses import Objective
 from .network.dropout import Dropout
 from .network.joint_network import JointNetwork, to_numpy
-from .network.weights import Task, Weights, Wiring
+from .network.weights import Task
 from .precision import dtype_of
 from .schedules import Phase
 
 _logger = logging.getLogger(__name__)
 
 
-class Outcome(NamedTuple):
-    """What the phases leave.
+@dataclass(frozen=True)
+class Setup:
+    """What all phases of a training share.
 
     Attributes
     ----------
-    net : JointNet
-        Of the last phase.
-    history : list of dict
-        The records of all epochs.
-    problem : Warning or None
-        Why the training ended before its time, where nobody had asked for that.
+    tasks : sequence of Task
+    objective : Objective
+    config : TrainingConfig
+    batches : Batches
+    dropout : Dropout
+        Rates, and the generator from which all phases draw their masks.
     """
 
-    net: JointNet
-    history: list[Any]
-    problem: Warning | None
+    tasks: Sequence[Task]
+    objective: Objective
+    config: TrainingConfig
+    batches: Batches
+    dropout: Dropout
+
+    @classmethod
+    def of(
+        cls,
+        rows: TrainingRows,
+        tasks: Sequence[Task],
+        objective: Objective,
+        config: TrainingConfig,
+    ) -> Setup:
+        """Return a setup in which nothing has been drawn yet."""
+        device = available_device(config.device)
+        # Shuffles are drawn on the CPU and masks where the network is, so that neither
+        # waits for the other. Several processes share shuffles, but no masks.
+        shuffles = torch.Generator().manual_seed(config.seed)
+        masks = torch.Generator(device).manual_seed(config.seed + rank())
+        dtype = dtype_of(config.precision, device, sum(rows.widths))
+        return cls(
+            tasks,
+            objective,
+            config,
+            Batches(
+                rows, config.batch_size, shuffles, device, config.labelled_share, dtype
+            ),
+            Dropout(config.adjustment_dropout, config.units_per_class, masks),
+        )
 
 
 def run_phases(
-    rows: TrainingRows,
-    tasks: Sequence[Task],
-    first: Weights,
-    objective: Objective,
-    optimisation: Optimisation,
-    scores: ScoreRows | None,
+    setup: Setup,
+    initial: Weights,
     callbacks: Sequence[Any],
-    saving: Saving | None,
-) -> Outcome:
-    """Train phase after phase; for the parameters see `train`.
+    scores: ScoreRows | None = None,
+    saving: Saving | None = None,
+) -> tuple[JointNet, list[Any], Warning | None]:
+    """Train phase after phase.
+
+    Parameters
+    ----------
+    setup : Setup
+    initial : Weights
+        Weights at which the training starts.
+    callbacks : sequence of skorch callbacks
+        Run after those of the phases.
+    scores : ScoreRows, optional
+        Scores validation rows after every epoch.
+    saving : Saving, optional
+        Checkpoint of the training, and where it resumes.
+
+    Returns
+    -------
+    net : JointNet
+        Of the last phase.
+    history : list of dict
+        Records of all epochs.
+    problem : Warning or None
+        Reason for an early end that nobody asked for.
 
     Raises
     ------
     ValueError
         If the training diverges in its first epoch.
     """
-    batches, dropout = _sources(rows, optimisation)
-    seed = np.array(optimisation.seed)
-    check_same([seed, *rows.labels, *_arrays(first)], str(dropout.generator.device))
-    weights = first
+    phases = setup.config.phases
     n_done, history = (0, []) if saving is None else saving.done
     saver = None if saving is None else SaveTraining(saving)
-    for number, phase in enumerate(optimisation.phases):
-        if number < n_done:
-            continue
-        start = _restarted(weights, first, phase) if phase.restart else weights
-        divergence = StopDivergence(
-            [task.name for task in tasks], [task.expert for task in tasks]
-        )
-        patience = _patience(phase, optimisation, scores)
-        net = _make_net(
-            partial(JointNetwork, start, tasks, dropout, _wiring(optimisation, phase)),
-            _objective(objective, phase),
-            phase,
-            optimisation,
-            [
-                divergence,
-                *_decay(phase, optimisation),
-                *([] if scores is None else [scores]),
-                *patience,
-                *callbacks,
-                *([] if saver is None else [saver.of_phase(number, history)]),
-            ],
-        )
-        with timed(
-            _logger, "Training phase %d of %d", number + 1, len(optimisation.phases)
-        ):
-            net.fit(batches)
-        weights = to_numpy(net.module_)
-        history = [*history, *net.history]
-        problem = _problem(net, divergence.found_, history, bool(patience))
-        if net.was_ended_ and not any(p.stopped_ for p in patience):
-            break  # by a problem, by the user or by a callback of theirs
-    return Outcome(net, history, problem)
+    weights, problem = initial, None
+    for number, phase in list(enumerate(phases))[n_done:]:
+        if phase.restart and phase.students:
+            weights = initial._replace(teachers=weights.teachers)
+        elif phase.restart:
+            weights = weights._replace(teachers=initial.teachers)
+        after = [] if saver is None else [saver.of_phase(number, history)]
+        own = callbacks_for(phase, setup, scores)
+        net = make_net(weights, phase, setup, [*own, *callbacks, *after])
+        with timed(_logger, "Training phase %d of %d", number + 1, len(phases)):
+            net.fit(setup.batches)
+        weights, history = to_numpy(net.module_), [*history, *net.history]
+        if net.ended_by_ is not None and not isinstance(net.ended_by_, NoImprovement):
+            keeps_best = any(isinstance(callback, KeepBest) for callback in own)
+            problem = _problem(net, history, keeps_best=keeps_best)
+            break
+    return net, history, problem
 
 
-def _sources(rows: TrainingRows, optimisation: Optimisation) -> tuple[Batches, Dropout]:
-    """Return where batches and masks come from."""
-    device = available_device(optimisation.device)
-    # Shuffles are drawn on the CPU and masks where the network is, so that neither
-    # waits for the other.
-    seed = optimisation.seed
-    dropout = Dropout(
-        optimisation.adjustment_dropout,
-        optimisation.units_per_class,
-        torch.Generator(device).manual_seed(seed + rank()),
-    )
-    batches = Batches(
-        rows,
-        optimisation.batch_size,
-        torch.Generator().manual_seed(seed),
-        device,
-        optimisation.labelled_share,
-        dtype_of(optimisation.precision, device, sum(rows.widths)),
-    )
-    return batches, dropout
+def check_processes_agree(rows: TrainingRows, initial: Weights, setup: Setup) -> None:
+    """Raise ValueError where several processes do not start from the same numbers."""
+    seed = np.array(setup.config.seed)
+    arrays = [seed, *rows.labels, *initial.arrays()]
+    check_same(arrays, str(setup.dropout.generator.device))
 
 
-def _decay(phase: Phase, optimisation: Optimisation) -> list[Any]:
-    if optimisation.decay == "constant":
-        return []
-    # Ends at zero after the last epoch; with no epoch it has nothing to do.
-    return [LRScheduler("CosineAnnealingLR", T_max=phase.n_epochs or 1)]
+def callbacks_for(phase: Phase, setup: Setup, scores: ScoreRows | None) -> list[Any]:
+    """Return the callbacks of a phase, in the order in which they run."""
+    config, tasks = setup.config, setup.tasks
+    callbacks: list[Any] = [
+        StopDivergence([task.name for task in tasks], [task.expert for task in tasks])
+    ]
+    if config.decay == "cosine":
+        # Ends at zero after the last epoch; with no epoch it has nothing to do.
+        callbacks.append(LRScheduler("CosineAnnealingLR", T_max=phase.n_epochs or 1))
+    if scores is not None:
+        callbacks.append(scores)
+        if config.patience is not None:
+            callbacks.append(KeepBest(scores, phase.students, config.patience))
+    return callbacks
 
 
-def _patience(
-    phase: Phase, optimisation: Optimisation, scores: ScoreRows | None
-) -> list[KeepBest]:
-    if scores is None or optimisation.patience is None:
-        return []
-    return [KeepBest(scores, phase.students, optimisation.patience)]
-
-
-def _problem(
-    net: JointNet, diverged: str, history: list[Any], keeps_best: bool
-) -> Warning | None:
-    """Return what to warn of, if anything.
-
-    Parameters
-    ----------
-    net : JointNet
-    diverged : str
-        What is not finite.
-    history : list of dict
-        The records of all good epochs.
-    keeps_best : bool
-        Whether the weights are the best of all epochs.
-    """
-    if diverged:
-        number = len(history) + 1
-        advice = f"A learning_rate below {float(net.lr):g} may help."
-        if not history:
-            raise ValueError(
-                f"The training diverged in its first epoch: {diverged} is not finite. "
-                f"{advice}"
-            )
-        return DivergenceWarning(
-            f"The training diverged in epoch {number}: {diverged} is not finite. It "
-            f"ends with the {'best ' * keeps_best}weights of epoch {number - 1}"
-            f"{' and before' * keeps_best}. {advice}"
-        )
-    if net.was_interrupted_:
-        return InterruptionWarning(
-            f"The training was interrupted in epoch {len(history)}; the weights are "
-            f"{'the best until then' if keeps_best else 'those of that moment'}."
-        )
-    return None
-
-
-def _restarted(weights: Weights, first: Weights, phase: Phase) -> Weights:
-    """Return the first weights for what a phase trains, the last for the rest."""
-    if phase.students:
-        return first._replace(teachers=weights.teachers)
-    return weights._replace(teachers=first.teachers)
-
-
-def _wiring(optimisation: Optimisation, phase: Phase) -> Wiring:
+def make_net(
+    weights: Weights, phase: Phase, setup: Setup, callbacks: Sequence[Any]
+) -> JointNet:
+    """Return a net that trains what a phase trains, from given weights on."""
+    config, objective = setup.config, setup.objective
+    device = available_device(config.device)
     # Teachers that are fixed do not follow the students either.
-    return optimisation.wiring._replace(fixed_targets=not phase.teachers)
-
-
-def _objective(objective: Objective, phase: Phase) -> Objective:
-    """Return the terms that train what the phase trains."""
-    return objective._replace(
+    wiring = config.wiring._replace(fixed_targets=not phase.teachers)
+    network = partial(JointNetwork, weights, setup.tasks, setup.dropout, wiring)
+    # Only the terms of Eq. (1) that train what the phase trains.
+    terms = objective._replace(
         alpha=objective.alpha * phase.students, beta=objective.beta * phase.teachers
     )
-
-
-def _make_net(
-    network: Callable[[], JointNetwork],
-    objective: Objective,
-    phase: Phase,
-    optimisation: Optimisation,
-    callbacks: Sequence[Any],
-) -> JointNet:
-    device = available_device(optimisation.device)
+    rate: Any = float(config.learning_rate)
+    on_gpu = torch.device(device).type == "cuda"
     return JointNet(
         lambda: network().train_only(students=phase.students, teachers=phase.teachers),
-        lambda: objective.on(device),
-        distils=phase.distils if objective.distils else lambda epoch: False,
+        lambda: terms.on(device),
+        distils=phase.distils if terms.distils else lambda epoch: False,
         optimizer=torch.optim.AdamW,
         optimizer__fused=True,
-        optimizer__weight_decay=optimisation.weight_decay,
-        **_learning_rate(float(optimisation.learning_rate), device),
+        optimizer__weight_decay=config.weight_decay,
+        # A recorded step reads the rate on the GPU.
+        lr=torch.tensor(rate, device=device) if on_gpu else rate,
+        **({"optimizer__capturable": True} if on_gpu else {}),
         max_epochs=phase.n_epochs,
         device=device,
-        callbacks=callbacks,
+        callbacks=list(callbacks),
         verbose=0,
     )
 
 
-def _learning_rate(rate: float, device: str) -> dict[str, Any]:
-    """Return what the optimizer is told of it; a recorded step reads it on the GPU."""
-    if torch.device(device).type != "cuda":
-        return {"lr": rate}
-    return {"lr": torch.tensor(rate, device=device), "optimizer__capturable": True}
+def _problem(net: JointNet, history: list[Any], *, keeps_best: bool) -> Warning | None:
+    """Return a warning about an early end, None where somebody asked for it.
 
-
-def _arrays(weights: Weights) -> list[npt.NDArray[np.float32]]:
-    layers = [*weights.heads, *weights.teachers]
-    layers += [layer for adjustment in weights.adjustments for layer in adjustment]
-    return [array for layer in layers for array in layer]
+    Parameters
+    ----------
+    net : JointNet
+    history : list of dict
+        Records of all good epochs.
+    keeps_best : bool
+        Whether the weights are the best of all epochs.
+    """
+    if isinstance(net.ended_by_, Diverged):
+        what, number = net.ended_by_.what, len(history) + 1
+        advice = f"A learning_rate below {float(net.lr):g} may help."
+        if not history:
+            raise ValueError(
+                f"The training diverged in its first epoch: {what} is not finite. "
+                f"{advice}"
+            )
+        return DivergenceWarning(
+            f"The training diverged in epoch {number}: {what} is not finite. It "
+            f"ends with the {'best ' * keeps_best}weights of epoch {number - 1}"
+            f"{' and before' * keeps_best}. {advice}"
+        )
+    if isinstance(net.ended_by_, StopTraining):
+        return None
+    return InterruptionWarning(
+        f"The training was interrupted in epoch {len(history)}; the weights are "
+        f"{'the best until then' if keeps_best else 'those of that moment'}."
+    )

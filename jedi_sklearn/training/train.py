@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
-from ..models.weights import Linear
+from ..models.weights import Weights
 from ..utils.fit_task import FitTask
 from ..utils.progress import progress_bar
 from .callbacks.progress import TellEpochs
 from .callbacks.resume import Saving
 from .callbacks.validation import ScoreRows, Validation
-from .config import Optimisation
+from .config import TrainingConfig
 from .data.features import StoredMatrix
 from .data.rows import TrainingRows
 from .history import history_frame
@@ -22,32 +22,27 @@ from .joint_net import JointNet
 from .losses import Objective
 from .network.joint_network import to_numpy
 from .network.scaling import Scaling
-from .network.weights import (
-    Task,
-    Weights,
-    Wiring,
-    first_adjustments,
-    on_embeddings,
-    random_teachers,
-)
-from .phases import run_phases
+from .network.weights import Task, first_adjustments, random_teachers
+from .phases import Setup, check_processes_agree, run_phases
 from .schedules import learning_rate_for
 
 
-class Watchers(NamedTuple):
-    """Who looks on, and changes nothing but the end.
+@dataclass(frozen=True)
+class Monitors:
+    """Callbacks, validation, checkpoint and progress of a training.
+
+    None of them changes weights, but they may end the training, and validation rows
+    choose the epoch whose weights are kept.
 
     Attributes
     ----------
     validation : Validation or None
-        Rows on which students and teachers are scored after every epoch; nothing
-        else is done with them but for the patience.
+        Rows on which students and teachers are scored after every epoch.
     callbacks : sequence of skorch callbacks
     saving : Saving or None
-        By which the training is written down, and goes on from what was.
+        Checkpoint of the training, and where it resumes.
     task : FitTask
-        Of whose parts, the epochs, others are told; they may end it. What is found
-        after each is given to them as `Trained`.
+        The training, whose parts are its epochs. It finds a `Trained`.
     verbose : int
         0 is silent, 1 shows a progress bar on standard error.
     """
@@ -55,38 +50,34 @@ class Watchers(NamedTuple):
     validation: Validation | None = None
     callbacks: Sequence[Any] = ()
     saving: Saving | None = None
-    task: FitTask = FitTask()
+    task: FitTask = field(default_factory=FitTask)
     verbose: int = 0
 
 
-class Trained(NamedTuple):
-    """What a training leaves.
+@dataclass(frozen=True)
+class Trained:
+    """Result of a training.
 
     Attributes
     ----------
     weights : Weights
-    teachers : list of Linear
-        The teachers as linear maps of the embeddings that they see.
-    teachers_see_base : bool
-        Whether these are the embeddings before their adjustment.
+        On features as they are in the rows, before any scaling.
     history : DataFrame
         See `history_frame`.
-    no_better : list of bool
-        Of each student whether it is no better than its expert on its validation
+    expert_is_better : list of bool
+        For each student, whether its expert is at least as good on its validation
         rows; False where it has none.
     scaling : Scaling
-        Of the features it was trained on.
+        Of the features in training.
     problem : Warning or None
-        Why it ended before its time, where nobody had asked for that.
+        Reason for an early end that nobody asked for.
     """
 
     weights: Weights
-    teachers: list[Linear]
-    teachers_see_base: bool
     history: pd.DataFrame
-    no_better: list[bool]
+    expert_is_better: list[bool]
     scaling: Scaling
-    problem: Warning | None
+    problem: Warning | None = None
 
 
 def train(
@@ -94,10 +85,10 @@ def train(
     tasks: Sequence[Task],
     start: Weights,
     objective: Objective,
-    optimisation: Optimisation,
+    config: TrainingConfig,
     *,
     scaling: Scaling | None = None,
-    watchers: Watchers | None = None,
+    monitors: Monitors | None = None,
 ) -> Trained:
     """Train all students and teachers (section 3 of the paper).
 
@@ -107,14 +98,14 @@ def train(
     tasks : sequence of Task
         One for each student and its teacher.
     start : Weights
-        Where training starts, on features as they are in `rows`. Without
+        Weights at which training starts, on features as they are in `rows`. Without
         adjustments these start anew, changing nothing; without teachers these
         start at random.
     objective : Objective
-    optimisation : Optimisation
+    config : TrainingConfig
     scaling : Scaling, optional
-        Of the features; by default what standardises them, if that is wanted.
-    watchers : Watchers, optional
+        Of the features; by default one that standardises them, if that is wanted.
+    monitors : Monitors, optional
 
     Returns
     -------
@@ -125,82 +116,65 @@ def train(
     ValueError
         If the training diverges in its first epoch.
     """
-    watchers = watchers or Watchers()
-    scaling = scaling or _scaling_of(rows, optimisation)
-    if optimisation.learning_rate == "auto":
+    monitors = monitors or Monitors()
+    if scaling is None and config.standardize:
+        scaling = Scaling.of(rows.features, rows.widths)
+    scaling = scaling or Scaling.identity(rows.features.shape[1])
+    if config.learning_rate == "auto":
         rate = learning_rate_for(rows.features.shape[1])
-        optimisation = optimisation._replace(learning_rate=rate)
-    wiring = optimisation.wiring
-    change_scale = partial(
-        Scaling.enter_weights,
-        tasks=tasks,
-        widths=rows.widths,
-        sees_embeddings=wiring.base or wiring.adjusted,
-    )
-    trained = partial(_trained, tasks, wiring, scaling, change_scale)
+        config = replace(config, learning_rate=rate)
+    wiring = config.wiring
+
+    def rescaled(weights: Weights, by: Scaling) -> Weights:
+        sees_embeddings = wiring.base or wiring.adjusted
+        return by.enter_weights(
+            weights, tasks, rows.widths, sees_embeddings=sees_embeddings
+        )
+
+    def trained(net: JointNet, history: list[Any]) -> Trained:
+        # Back to the scale of the rows: the inverse undoes what entering did.
+        return Trained(
+            rescaled(to_numpy(net.module_), scaling.inverse()),
+            history_frame(history, [task.name for task in tasks]),
+            [False] * len(tasks),
+            scaling,
+        )
 
     scores = None
-    if watchers.validation is not None:
-        seen = _scaled(watchers.validation.rows, scaling)
-        scores = ScoreRows(watchers.validation._replace(rows=seen))
-    done = [] if watchers.saving is None else watchers.saving.records
-    n_epochs = sum(phase.n_epochs for phase in optimisation.phases)
-    task = watchers.task.part("train", n_epochs - len(done)).begin()
+    if monitors.validation is not None:
+        seen = _scaled(monitors.validation.rows, scaling)
+        scores = ScoreRows(monitors.validation._replace(rows=seen))
+    done = [] if monitors.saving is None else monitors.saving.records
+    n_epochs = sum(phase.n_epochs for phase in config.phases)
+    task = monitors.task.part("train", n_epochs - len(done)).begin()
+    scaled = _scaled(rows, scaling)
+    initial = _complete(rescaled(start, scaling), rows.widths, config)
+    setup = Setup.of(scaled, tasks, objective, config)
+    check_processes_agree(scaled, initial, setup)
     with progress_bar(
-        n_epochs, "epochs", verbose=watchers.verbose, done=len(done)
+        n_epochs, "epochs", verbose=monitors.verbose, done=len(done)
     ) as bar:
+        callbacks = [TellEpochs(bar, task, trained, done), *monitors.callbacks]
         net, history, problem = run_phases(
-            _scaled(rows, scaling),
-            tasks,
-            _complete(change_scale(scaling, start), rows.widths, optimisation),
-            objective,
-            optimisation,
-            scores,
-            [TellEpochs(bar, task, trained, done), *watchers.callbacks],
-            watchers.saving,
+            setup, initial, callbacks, scores, monitors.saving
         )
     task.end()
-    found = trained(net, history)._replace(problem=problem)
-    return found if scores is None else found._replace(no_better=scores.no_better(net))
-
-
-def _trained(
-    tasks: Sequence[Task],
-    wiring: Wiring,
-    scaling: Scaling,
-    change_scale: Callable[[Scaling, Weights], Weights],
-    net: JointNet,
-    history: list[Any],
-) -> Trained:
-    """Return what a net has learnt by now."""
-    weights = change_scale(scaling.inverse(), to_numpy(net.module_))
-    return Trained(
-        weights=weights,
-        teachers=on_embeddings(weights, tasks, wiring),
-        teachers_see_base=wiring.base,
-        history=history_frame(history, [task.name for task in tasks]),
-        no_better=[False] * len(tasks),
-        scaling=scaling,
-        problem=None,
-    )
-
-
-def _scaling_of(rows: TrainingRows, optimisation: Optimisation) -> Scaling:
-    if optimisation.standardize:
-        return Scaling.of(rows.features, rows.widths)
-    return Scaling.identity(rows.features.shape[1])
+    found = replace(trained(net, history), problem=problem)
+    if scores is None:
+        return found
+    return replace(found, expert_is_better=scores.expert_is_better(net))
 
 
 def _complete(
-    weights: Weights, widths: Sequence[int], optimisation: Optimisation
+    weights: Weights, widths: Sequence[int], config: TrainingConfig
 ) -> Weights:
     """Return the weights with those that start anew."""
-    seed = optimisation.seed
+    seed = config.seed
     if not weights.adjustments:
-        adjustments = first_adjustments(widths, optimisation.adjustment_units, seed)
+        adjustments = first_adjustments(widths, config.adjustment_units, seed)
         weights = weights._replace(adjustments=adjustments)
     if not weights.teachers:
-        teachers = random_teachers(weights.heads, widths, optimisation.wiring, seed)
+        teachers = random_teachers(weights.heads, widths, config.wiring, seed)
         weights = weights._replace(teachers=teachers)
     return weights
 

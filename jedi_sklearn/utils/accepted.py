@@ -1,21 +1,41 @@
-"""Sets of accepted parameter values, each with the words a message has for it."""
+"""Accepted values of parameters, and the error for any other value."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
-# What enters the loss has to have a square in float32, and numbers of rows, units and
-# epochs are counted in int64.
-LARGEST, MANY = 1e18, 2**31
+# Parameters enter the loss as float32, and so do their squares.
+BELOW = 1e18
+# Numbers of rows, units and epochs are multiplied with one another in int64.
+BELOW_COUNT = 2**31
 
 
-class Accepted(NamedTuple):
-    """A set of values and how a message calls it."""
+@dataclass(frozen=True)
+class Accepted:
+    """A set of values, with the words that a message has for it."""
 
     holds: Callable[[Any], bool]
     text: str
+
+
+def invalid(name: str, value: Any, accepted: str) -> ValueError:
+    """Return the error for a value that a parameter never accepts."""
+    return unsuitable(name, value, f"Valid values are {accepted}.")
+
+
+def unsuitable(name: str, value: Any, why: str) -> ValueError:
+    """Return the error for a value that does not go with the data or the rest."""
+    return ValueError(f"Invalid parameter value: {name}={value!r}. {why}")
+
+
+def check_accepted(name: str, value: Any, accepted: Accepted) -> None:
+    """Raise ValueError for a value that is not accepted."""
+    if not accepted.holds(value):
+        raise invalid(name, value, accepted.text)
 
 
 def one_of(*values: Any) -> Accepted:
@@ -29,7 +49,7 @@ def one_of(*values: Any) -> Accepted:
     return Accepted(holds, f"one of {texts}")
 
 
-def number(low: float, high: float = LARGEST, *, open_low: bool = False) -> Accepted:
+def number(low: float, high: float = BELOW, *, open_low: bool = False) -> Accepted:
     """Accept numbers from `low`, which may be left out itself, to below `high`."""
     bracket = "(" if open_low else "["
 
@@ -42,15 +62,16 @@ def number(low: float, high: float = LARGEST, *, open_low: bool = False) -> Acce
     return Accepted(holds, f"numbers in {bracket}{low:g}, {high:g})")
 
 
-def integer(low: int, high: int = MANY) -> Accepted:
+def integer(low: int, high: float = BELOW_COUNT) -> Accepted:
     """Accept whole numbers from `low` to below `high`."""
+    below = "" if high == math.inf else f", below {high}"
 
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Integral):
             return False
         return low <= int(value) < high
 
-    return Accepted(holds, f"integers of {low} or more, below {high}")
+    return Accepted(holds, f"integers of {low} or more{below}")
 
 
 def or_callable(names: Accepted) -> Accepted:

@@ -1,4 +1,4 @@
-"""The devices of torch."""
+"""Devices of torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 from functools import cache, partial
 from typing import Any
 
+from .accepted import invalid
+
 
 def available_device(device: Any) -> str:
-    """Return the device that "auto" stands for, any other as it is.
+    """Return a device, with "auto" resolved.
 
     Raises
     ------
@@ -17,25 +19,26 @@ def available_device(device: Any) -> str:
     """
     import torch
 
-    _mind_forks()
+    _limit_forks_to_one_thread()
     if isinstance(device, str) and device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=torch.device(device))
         torch.Generator(device)
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Invalid parameter value: device={device!r}. Valid values are 'auto' and "
-            f"the devices of this machine's torch, such as 'cpu' ({error})."
-        ) from error
+        accepted = (
+            f"'auto' and the devices of this machine's torch, such as 'cpu' ({error})"
+        )
+        raise invalid("device", device, accepted) from error
     return device
 
 
 @cache
-def _mind_forks() -> None:
-    """Let forked processes compute in one thread.
+def _limit_forks_to_one_thread() -> None:
+    """Have forked processes compute in one thread, from the first call on.
 
-    The threads of torch do not live on in a fork, which would wait for them for ever.
+    The threads of torch do not survive a fork, and the child would wait for them
+    forever.
     """
     import torch
 

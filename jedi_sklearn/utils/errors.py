@@ -1,11 +1,11 @@
-"""Errors of other people's code, told with what it was asked for."""
+"""Errors of users' and other libraries' code, with what it was called for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What is raised for data of another kind than some code was written for.
+# Errors that data of an unexpected kind typically causes.
 OF_DATA = (
     LookupError,
     AttributeError,
@@ -17,9 +17,9 @@ OF_DATA = (
 
 @contextmanager
 def named_errors(what: str) -> Iterator[None]:
-    """Say in an error of someone else's code what we had asked it for.
+    """Name, in an error of someone else's code, what it was called for.
 
-    What is an error in the data to that code, of whatever kind, is a ValueError.
+    Errors that the data may have caused become ValueErrors; others get a note.
     """
     try:
         yield

@@ -42,7 +42,15 @@ def write_whole(path: Path, parts: Iterable[Any]) -> None:
             with suppress(OSError):
                 temporary.unlink()
             raise
-        _sync_directory(path.parent)
+        if os.name == "posix":
+            # Else a power failure could take back that the file was renamed. Not every
+            # file system knows how to.
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                with suppress(OSError):
+                    os.fsync(directory)
+            finally:
+                os.close(directory)
 
 
 def left_by_killed(candidates: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
@@ -62,18 +70,6 @@ def left_by_killed(candidates: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
             yield path, path.with_name(found[1])
 
 
-def _sync_directory(path: Path) -> None:
-    # Else a power failure could take back that the file was renamed. Not every file
-    # system knows how to.
-    if os.name == "posix":
-        directory = os.open(path, os.O_RDONLY)
-        try:
-            with suppress(OSError):
-                os.fsync(directory)
-        finally:
-            os.close(directory)
-
-
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Say in an error of the file system what could not be written, and what to do."""
@@ -90,7 +86,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Keep other processes and threads out; one that is killed is out, too.
 
     Parameters
@@ -113,22 +109,15 @@ def alone(path: Path, *, wait: bool = True) -> Iterator[bool]:
             if not _lock(file.fileno(), wait=wait):
                 yield False
                 return
-            if _is_at(file.fileno(), path):
-                break
-            # Whoever held it removed it meanwhile, and another may hold a new one.
+            # Whoever held it may have removed it meanwhile, and another hold a new one.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    break
         try:
             yield True
         finally:
             with suppress(OSError):
                 path.unlink()
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Say whether an open file is still the one at a path."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 if sys.platform == "win32":

@@ -1,8 +1,8 @@
-"""The tasks of a fit, of which scikit-learn's callbacks are told from 1.9 on."""
+"""Tasks of a fit, reported to scikit-learn's callbacks (scikit-learn 1.9 or later)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -12,7 +12,7 @@ try:
 except ImportError:  # before 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands for what there is no use for without callbacks."""
+        """Empty stand-in: this scikit-learn has no callbacks."""
 
     _with_callbacks = None
 
@@ -20,24 +20,24 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def with_callbacks(method: Method) -> Method:
-    """Return a fit that tells callbacks when it is over, however it ends."""
+    """Return a ``fit`` that tells callbacks when it is over, even after an error."""
     return method if _with_callbacks is None else _with_callbacks(method)
 
 
 class FitTask(NamedTuple):
-    """A fit or a part of it; by default one of which nobody is told.
+    """A fit or a part of it, reported to callbacks; by default to nobody.
 
     Attributes
     ----------
     estimator : estimator or None
-        Which is fitted. None where nobody listens: it may be large, and would go along
-        to other processes.
+        Estimator that is fitted. None without callbacks: it may be large, and would be
+        sent to other processes.
     context : sklearn.callback.CallbackContext or None
-        Place among the tasks of this fit and of those around it.
+        Place in the tree of tasks.
     seen : mapping of str to object
-        What it is fitted on: X, y and metadata, by these names.
+        Data of the fit as passed to callbacks: X, y and metadata.
     attributes : callable or None
-        Returns the fitted attributes that a result stands for.
+        Maps a result of this task to fitted attributes of the estimator.
     """
 
     estimator: Any = None
@@ -59,11 +59,11 @@ class FitTask(NamedTuple):
         ----------
         name : str
         n_parts : int
-            How many parts it has itself.
+            Number of parts of the part.
         number : int, optional
-            Its own, where the parts of this task are not in order.
+            Number of the part, needed if the parts of this task are not in order.
         in_order : bool
-            Whether its own parts come one after the other.
+            Whether the parts of the part run one after another.
         """
         if self.context is None:
             return self
@@ -72,43 +72,75 @@ class FitTask(NamedTuple):
         )
         return self._replace(context=context)
 
+    def begin_parts(
+        self, what: str, names: Sequence[str]
+    ) -> tuple[Self, dict[str, Self]]:
+        """Begin a part that fits several things in any order.
+
+        Parameters
+        ----------
+        what : str
+            Kind of the things, in the singular.
+        names : sequence of str
+            Names of the things.
+
+        Returns
+        -------
+        whole : FitTask
+            The part, which has begun.
+        parts : dict of str to FitTask
+            The fit of each thing, not begun.
+        """
+        # The estimator cannot predict yet, and each thing sees only rows of its own.
+        task = self._replace(seen={}, attributes=None)
+        whole = task.part(f"fit-{what}s", len(names), in_order=False).begin()
+        return whole, {
+            name: whole.part(f"fit-{what}-{name}", number=number)
+            for number, name in enumerate(names)
+        }
+
     def on(self, X: Any, y: Any) -> Self:
-        """Return this task on its own rows."""
+        """Return this task with data of its own."""
         return self._replace(seen={"X": X, "y": y})
 
     def finding(self, whole: Callable[[Any], Any]) -> Self:
-        """Return this task where it finds what is a part of the result.
+        """Return this task for results that are only a part of the parent's.
 
         Parameters
         ----------
         whole : callable
-            Returns the result that what is found stands for.
+            Maps a result of this task to one of the parent.
         """
         if self.attributes is None:
             return self
         attributes = self.attributes
-        return self._replace(attributes=lambda found: attributes(whole(found)))
+        return self._replace(attributes=lambda result: attributes(whole(result)))
 
     def begin(self) -> Self:
-        """Say that it begins."""
+        """Tell callbacks that the task begins."""
         if self.context is not None:
             self.context.call_on_fit_task_begin(estimator=self.estimator, **self.seen)
         return self
 
     def end(self, result: Callable[[], Any] | None = None) -> bool:
-        """Say that it has ended; return whether what it is a part of is to end, too.
+        """Tell callbacks that the task has ended.
 
         Parameters
         ----------
         result : callable, optional
-            Returns what was found. It is called if anybody wants to know.
+            Returns the result. Called only if a callback asks for it.
+
+        Returns
+        -------
+        stop : bool
+            Whether a callback asks the parent to stop.
         """
         if self.context is None:
             return False
         found = None
         if result is not None and self.attributes is not None:
             attributes = self.attributes
-            found = lambda: attributes(result())  # noqa: E731 - lazy, as it is costly
+            found = lambda: attributes(result())  # noqa: E731 - costly, hence lazy
         return bool(
             self.context.call_on_fit_task_end(
                 estimator=self.estimator, reconstruction_attributes=found, **self.seen
@@ -117,7 +149,10 @@ class FitTask(NamedTuple):
 
     @contextmanager
     def of(self, estimator: Any) -> Iterator[None]:
-        """Begin and end it around the fit of an estimator that may have parts, too."""
+        """Begin and end the task around the fit of an estimator.
+
+        The estimator reports parts of its own below this task if it supports callbacks.
+        """
         inside: Any = nullcontext()
         if self.context is not None and hasattr(estimator, "set_callbacks"):
             inside = self.context.propagate_callback_context(estimator)
@@ -135,15 +170,16 @@ def begin_fit(
     attributes: Callable[[Any], Mapping[str, Any]],
     n_parts: int,
 ) -> FitTask:
-    """Return the fit of an estimator, which begins.
+    """Return the task of a whole fit, which has begun.
 
     Parameters
     ----------
     estimator : estimator
-        A method of it that has `with_callbacks` has called this.
+        Caller, from a method decorated by `with_callbacks`.
     X, y, sample_weight : object
-        What fit was given.
+        Arguments of ``fit``.
     attributes : callable
+        See `FitTask`.
     n_parts : int
     """
     if _with_callbacks is None:

@@ -11,22 +11,22 @@ from typing import Any
 
 
 def progress_bar(total: int, unit: str, *, verbose: int, done: int = 0) -> Any:
-    """Return a bar with rate and time left, a context to be updated.
+    """Return a context manager that shows a bar with rate and remaining time.
 
     Parameters
     ----------
     total : int
     unit : str
-        What is counted.
+        Name of what is counted, in the plural.
     verbose : int
-        0 shows nothing, and neither does anything where there is no standard error.
+        0 shows nothing. Without a standard error nothing is shown either.
     done : int
-        How much of the total was done before.
+        Part of the total that was done before.
     """
     if not (verbose and total) or getattr(sys.stderr, "closed", sys.stderr is None):
         return _NoBar()
-    # tqdm comes with skorch. That of notebooks is slow to import, and warns where there
-    # are no widgets.
+    # tqdm comes with skorch. Its import is lazy because the version for notebooks is
+    # slow to import and warns if there are no widgets.
     from tqdm.auto import tqdm
 
     return tqdm(total=total, initial=done, unit=f" {unit}")
@@ -35,8 +35,8 @@ def progress_bar(total: int, unit: str, *, verbose: int, done: int = 0) -> Any:
 class _NoBar:
     """A bar that shows nothing.
 
-    Of tqdm, even a bar that is disabled takes a lock, which forked processes share: one
-    that was killed while it held the lock would stop the others for good.
+    A disabled bar of tqdm would still take a lock that forked processes share. If one
+    of them is killed while it holds the lock, the others wait forever.
     """
 
     def __enter__(self) -> _NoBar:
@@ -54,13 +54,13 @@ class _NoBar:
 
 @contextmanager
 def timed(logger: Logger, what: str, *args: object) -> Iterator[None]:
-    """Log that something begins, for debugging, and for all how long it took.
+    """Log the beginning of a step (DEBUG) and its duration (INFO).
 
     Parameters
     ----------
     logger : Logger
     what : str
-        A format of `args`, as a logger takes it, such as ``"Fitting expert %r"``.
+        Name of the step, a %-format of `args` such as ``"Fitting expert %r"``.
     *args : object
     """
     logger.log(DEBUG, f"{what} ...", *args)

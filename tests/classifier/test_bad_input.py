@@ -665,12 +665,12 @@ CASES = [
 @pytest.fixture
 def no_training(monkeypatch):
     """Fails where a training starts."""
-    from jedi_sklearn import training
+    from jedi_sklearn.classifier import fit
 
     def start(*args: Any, **kwargs: Any) -> None:
         pytest.fail("training has started")
 
-    monkeypatch.setattr(training, "train", start)
+    monkeypatch.setattr(fit, "train", start)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

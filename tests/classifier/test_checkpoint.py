@@ -29,7 +29,8 @@ from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from small_fits import small_classifier
 
 from benchmarks.fit_kills import SETTINGS, bits_of, fitted, kill_fits
-from jedi_sklearn import JEDIClassifier, stack_datasets, training
+from jedi_sklearn import JEDIClassifier, stack_datasets
+from jedi_sklearn.classifier import fit
 from jedi_sklearn.classifier.checkpoint import KeptFit
 from jedi_sklearn.model_selection import MultiDatasetKFold
 
@@ -65,8 +66,8 @@ def count_trainings(monkeypatch):
         begun.append(None)
         return usual(*args, **kwargs)
 
-    usual = training.train
-    monkeypatch.setattr(training, "train", train)
+    usual = fit.train
+    monkeypatch.setattr(fit, "train", train)
     return begun
 
 
@@ -543,7 +544,7 @@ def test_what_cannot_be_told_apart_is_refused(classifier):
 
 
 def test_several_processes_are_refused(classifier, monkeypatch):
-    monkeypatch.setattr(training, "n_processes", lambda: 2)
+    monkeypatch.setattr(fit, "n_processes", lambda: 2)
     with pytest.raises(ValueError, match="checkpoint cannot be used by the 2 proc"):
         classifier.fit(X, Y)
 
@@ -679,8 +680,8 @@ def test_the_same_fit_twice_at_once_is_done_once(classifier, monkeypatch, caplog
         wait_until(lambda: is_waiting() or len(begun) > 1)
         return usual(*args, **kwargs)
 
-    usual = training.train
-    monkeypatch.setattr(training, "train", train)
+    usual = fit.train
+    monkeypatch.setattr(fit, "train", train)
     begun = count_trainings(monkeypatch)
     twice = [clone(classifier), clone(classifier)]
     threads = [threading.Thread(target=c.fit, args=(X, Y), daemon=True) for c in twice]

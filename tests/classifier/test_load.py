@@ -24,7 +24,7 @@ from small_fits import small_classifier
 
 from jedi_sklearn import stack_datasets
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.embeddings._row_cache import MOST_ENCODERS
+from jedi_sklearn.embeddings._row_cache import MOST_ENCODERS, PROCESS_CACHE
 
 METHODS = [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 KINDS = ("dicts", "one pair", "new pairs", "new experts", "store", "callbacks")
@@ -104,7 +104,7 @@ def test_memory__from_the_50th_to_the_200th_fit__stays(tmp_path):
 
 
 def kept_of(pair: Any) -> list[int]:
-    return [len(table.embeddings) for table, _ in pair.parts()]
+    return [len(PROCESS_CACHE.of(table)) for table, _ in pair.parts()]
 
 
 def test_rows__that_ever_new_experts_embedded__are_forgotten():

@@ -11,7 +11,8 @@ from sklearn.preprocessing import FunctionTransformer
 from small_fits import ONE_BATCH, small_classifier
 
 from benchmarks.fit_kills import bits_of
-from jedi_sklearn import evaluate, stack_datasets, training
+from jedi_sklearn import evaluate, stack_datasets
+from jedi_sklearn.classifier import fit
 from jedi_sklearn.training import from_params
 
 
@@ -64,10 +65,12 @@ def test_further_rows_help():
 
 
 def test_the_experts_and_the_classes_stay(fitted):
-    experts = [e.encoder for e in fitted._experts]
+    experts = [e.encoder for e in fitted._state.experts]
     classes, kept = fitted.classes_, clone(fitted).get_params(deep=False)
     fitted.partial_fit(X_MORE, {"a": Y_MORE["a"]})
-    assert all(e.encoder is o for e, o in zip(fitted._experts, experts, strict=True))
+    assert all(
+        e.encoder is o for e, o in zip(fitted._state.experts, experts, strict=True)
+    )
     assert fitted.classes_ is classes
     assert fitted.datasets_ == ["a", "b"]
     assert list(fitted.students_) == ["a", "b"]
@@ -116,9 +119,9 @@ def test_sizes_in_equation_2_are_those_of_all_rows(fitted, monkeypatch):
 
 
 def test_the_scaling_is_that_of_fit(fitted):
-    scaling = fitted._scaling
+    scaling = fitted._state.scaling
     fitted.partial_fit({n: 10 * rows + 3 for n, rows in X_MORE.items()}, Y_MORE)
-    for before, after in zip(scaling, fitted._scaling, strict=True):
+    for before, after in zip(scaling, fitted._state.scaling, strict=True):
         np.testing.assert_array_equal(before, after)
 
 
@@ -136,8 +139,8 @@ def test_calls_shuffle_differently(fitted, monkeypatch):
         seeds.append(args[4].seed)
         return usual(*args, **kwargs)
 
-    usual = training.train
-    monkeypatch.setattr(training, "train", train)
+    usual = fit.train
+    monkeypatch.setattr(fit, "train", train)
     for _ in range(3):
         fitted.partial_fit(X_MORE, Y_MORE)
     assert len(set(seeds)) == 3
@@ -249,9 +252,3 @@ def test_another_width_is_refused_by_name():
     classifier = small_classifier(experts).fit(X, Y)
     with pytest.raises(ValueError, match="'a' returned an embedding of 4 features"):
         classifier.partial_fit({"a": X["a"][:, :4]}, {"a": Y["a"]})
-
-
-def test_a_model_of_before_partial_fit_learns_too(fitted):
-    del fitted._scaling, fitted._sizes
-    fitted.partial_fit(X_MORE, Y_MORE)
-    assert fitted.n_iter_ == 3

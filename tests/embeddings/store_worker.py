@@ -333,9 +333,9 @@ def read_from_read_only(path: Path, log: Path) -> None:
 
 def hold_shard(path: Path, ready: Path) -> None:
     """Hold the lock of a shard until killed."""
-    from jedi_sklearn.utils.files import alone
+    from jedi_sklearn.utils.files import exclusive_lock
 
-    with alone(path):
+    with exclusive_lock(path):
         ready.touch()
         time.sleep(SECONDS)
 

@@ -216,7 +216,7 @@ def test_alone__with_another_inside__waits_only_if_asked_to(tmp_path, wait):
     inside, leave, order = threading.Event(), threading.Event(), []
 
     def first():
-        with _files.alone(path):
+        with _files.exclusive_lock(path):
             inside.set()
             leave.wait(SECONDS)
             order.append("first leaves")
@@ -226,7 +226,7 @@ def test_alone__with_another_inside__waits_only_if_asked_to(tmp_path, wait):
     assert inside.wait(SECONDS)
     if wait:
         threading.Timer(0.1, leave.set).start()
-    with _files.alone(path, wait=wait) as is_alone:
+    with _files.exclusive_lock(path, wait=wait) as is_alone:
         order.append("second")
     leave.set()
     finished(thread)
@@ -242,7 +242,7 @@ def test_alone__of_many_threads__has_one_inside_at_a_time(tmp_path):
     def enter():
         nonlocal n_inside, most_inside, n_entered
         for _ in range(20):
-            with _files.alone(path):
+            with _files.exclusive_lock(path):
                 n_inside += 1
                 most_inside = max(most_inside, n_inside)
                 time.sleep(0.0005)

@@ -47,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
         "utils",
     },
     "inspection": {"inputs", "metrics", "utils"},
-    "metrics": {"embeddings", "experts", "inputs", "utils"},
+    "metrics": {"experts", "inputs", "utils"},
     "training": {
         "models.weights",
         "inputs.row_weights",
@@ -92,8 +92,15 @@ LEAVES = {"_version", "exceptions"}
 
 # torch is slow to import and a loaded student does not need it. Only these rooms may
 # use it, and the others import the room that always does inside functions alone.
-TORCH_ROOMS = {"utils.device", "encoders", "training"}
-LAZY_ROOMS = {"inspection._card_file", "training"}
+# What a fit alone imports.
+TRAINS = {
+    "classifier.build_models",
+    "classifier.fit",
+    "classifier.fit_rows",
+    "training",
+}
+TORCH_ROOMS = {"utils.device", "encoders", *TRAINS}
+LAZY_ROOMS = {"inspection._card_file", *TRAINS}
 TORCH = {"skorch", "torch"}
 
 # What a user may install along.

@@ -358,7 +358,7 @@ def test_video__that_is_a_pipe__does_not_wait(tmp_path):
 
 def test_picture__that_is_a_program__is_not_run(tmp_path, monkeypatch):
     image = pytest.importorskip("PIL.Image")
-    from jedi_sklearn.encoders._hugging_face import _read_image
+    from jedi_sklearn.encoders._hugging_face import ImageSamples
 
     ran: list[Any] = []
     monkeypatch.setattr(subprocess, "check_call", lambda *args, **_: ran.append(args))
@@ -369,7 +369,7 @@ def test_picture__that_is_a_program__is_not_run(tmp_path, monkeypatch):
     with image.open(path) as opened:
         assert opened.format == "EPS"
     with pytest.raises(ValueError, match=r"photo\.jpg is PostScript"):
-        _read_image(path)
+        ImageSamples(processor=None).load(path)
     assert not ran
 
 
@@ -546,10 +546,10 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_name__of_an_expert_and_a_dataset__stays_a_name(tmp_path, name):
-    from jedi_sklearn.embeddings._collections import Maker, dataset_directory
+    from jedi_sklearn.embeddings._collections import Producer, dataset_directory
 
     root = tmp_path / "store"
-    collection = Maker(name, "features", "0" * 32).directory(root)
+    collection = Producer(name, "features", "0" * 32).directory(root)
     directory = dataset_directory(collection, name)
     assert collection.parent == root
     assert directory.parent == collection
@@ -576,9 +576,9 @@ def keyword(call: ast.Call, name: str) -> Any:
 # Where a user named the file as a pickle, or where what was just pickled is read. The
 # directory of a checkpoint holds pickles, which SECURITY.md says.
 PICKLES = {
-    "_checkpoint.py": ["pickle.loads"],
-    "_experts.py": ["pickle.loads"],
-    "encoders/_loading.py": ["pickle.loads"],
+    "classifier/checkpoint.py": ["pickle.loads"],
+    "experts/fit.py": ["pickle.loads"],
+    "encoders/_sample_batches.py": ["pickle.loads"],
     "embeddings/__main__.py": ["joblib.load"],
 }
 RULES: dict[str, Callable[[ast.Call], bool]] = {

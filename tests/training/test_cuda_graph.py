@@ -145,8 +145,8 @@ def test_padded__loss_terms_and_gradients__those_of_the_batch(
 def _step(network: Any, objective: Any, batch: Batch, distil: bool) -> Any:
     scores = network(batch, distil=distil)
     loss, terms = joint_loss(objective, scores, batch, network.datasets)
-    hits = net_module._hits(scores, batch, network.datasets)
-    return loss.item(), torch.cat([terms, hits]), gradients(network, loss)
+    correct = net_module.weighted_correct(scores, batch, network.datasets)
+    return loss.item(), torch.cat([terms, correct]), gradients(network, loss)
 
 
 # --------------------------------------------------------------------------------------

@@ -23,11 +23,10 @@ from test_losses import (
     seen_by_teachers,
 )
 
-from jedi_sklearn.models.weights import Adjustment, Linear
+from jedi_sklearn.models.weights import Adjustment, Linear, Weights
 from jedi_sklearn.training.network.joint_network import to_numpy
 from jedi_sklearn.training.network.weights import (
     Task,
-    Weights,
     Wiring,
     first_adjustments,
     first_teachers,

@@ -21,7 +21,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from jedi_sklearn.inputs.row_weights import RowWeights
-from jedi_sklearn.models.weights import Adjustment, Linear
+from jedi_sklearn.models.weights import Adjustment, Linear, Weights
 from jedi_sklearn.training.data.batch import Batch
 from jedi_sklearn.training.data.batches import Batches
 from jedi_sklearn.training.data.rows import TrainingRows, stack_rows
@@ -40,7 +40,7 @@ from jedi_sklearn.training.network.joint_network import (
     JointNetwork,
     teacher_dropout,
 )
-from jedi_sklearn.training.network.weights import Task, Weights, Wiring
+from jedi_sklearn.training.network.weights import Task, Wiring
 
 NO_TEACHER_DROPOUT = 1e6
 TEACHER_INPUTS = ["adjusted", "adjusted+predictions", "base", "predictions"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.plain import PlainNetwork, Rows, Settings, plain_loss
-from jedi_sklearn.models.weights import Adjustment, Linear
+from jedi_sklearn.models.weights import Adjustment, Linear, Weights
 from jedi_sklearn.training.data.batch import Batch
 from jedi_sklearn.training.data.batches import Batches
 from jedi_sklearn.training.data.rows import stack_rows
@@ -24,7 +24,7 @@ from jedi_sklearn.training.losses import (
 from jedi_sklearn.training.losses import soft_cross_entropy as soft
 from jedi_sklearn.training.network.dropout import Dropout
 from jedi_sklearn.training.network.joint_network import JointNetwork
-from jedi_sklearn.training.network.weights import Task, Weights, Wiring
+from jedi_sklearn.training.network.weights import Task, Wiring
 
 WIDTHS, N_CLASSES, N_UNITS = (48, 64, 40), (5, 7, 3), 32
 N_ROWS = (50, 40, 35)

@@ -18,10 +18,10 @@ from test_losses import (
     seen_by_teachers,
 )
 
+from jedi_sklearn.models.weights import Weights
 from jedi_sklearn.training.data.batch import Scores
 from jedi_sklearn.training.network import scaling as scaling_module
 from jedi_sklearn.training.network.scaling import Scaling
-from jedi_sklearn.training.network.weights import Weights
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

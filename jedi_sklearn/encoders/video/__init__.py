@@ -1,6 +1,7 @@
-"""From video files to embeddings: reading, networks, checkpoints, dumps."""
+"""Video files to embeddings: reading, networks, checkpoints, dumps."""
 
-from ._expert import PROTOCOLS, VideoEncoder, video_expert, video_head
+from ._encoder import VideoEncoder
+from ._expert import PROTOCOLS, video_expert, video_head
 from ._transformers import transformers_video_expert
 from .annotations._datasets import (
     read_activitynet,
@@ -14,9 +15,10 @@ from .networks._network import VideoNetwork
 from .networks._resnet import TSM, TSN
 from .networks._swin import VideoSwin
 from .reading._frames import centre_crop, resize_short_side, three_crop
+from .reading._protocol import ViewProtocol
 from .reading._reader import VideoError, VideoReader
 from .reading._sampling import sample_clips, sample_segments
-from .reading._views import ViewProtocol, read_views
+from .reading._views import read_views
 
 __all__ = [
     "PROTOCOLS",

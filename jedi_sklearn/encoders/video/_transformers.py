@@ -1,4 +1,4 @@
-"""Video classifiers of the transformers library as experts."""
+"""Experts from video classifiers of the transformers library."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sklearn.frozen import FrozenEstimator
 from torch import Tensor, nn
 
 from .._hugging_face import ModelFiles, files_of, load_model
-from ._expert import expert_of
-from .reading._views import ViewProtocol, check_protocol
+from ._encoder import expert_of
+from .reading._protocol import ViewProtocol, check_protocol
+from .reading._views import VideoViews
 
-# What a model's preparation is where its file is silent, by the type of the model that
-# the preparation was made for; the defaults of transformers.
+# Defaults of transformers for the settings of a preprocessor, by type of model.
 _COMMON = {
     "do_resize": True,
     "size": {"shortest_edge": 224},
@@ -41,7 +41,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     | {"size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True},
     "vjepa2": _COMMON | _OF_IMAGENET | {"crop_size": 256},
 }
-# In the order of transformers: the first that is there counts.
+# In the order of transformers: the first that exists is used.
 _PREPARATION_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 
@@ -57,38 +57,38 @@ def transformers_video_expert(
     n_workers: int = 0,
     **kwargs: Any,
 ) -> FrozenEstimator:
-    """Make an expert of a video classifier of transformers; its samples are paths.
+    """Make an expert from a video classifier of transformers; its samples are paths.
 
     Parameters
     ----------
     folder_or_name : str or path
-        A folder with a VideoMAE, TimeSformer, ViViT or V-JEPA 2 model that classifies
+        Folder with a VideoMAE, TimeSformer, ViViT or V-JEPA 2 model that classifies
         videos, or the name of one on huggingface.co. Its weights must be safetensors:
         other formats can hold code. Code that comes with a model is never run.
     classes : array-like of shape (n_classes,), optional
-        Labels in the order of the model's outputs; by default the str that its
-        configuration has for them.
+        Labels in the order of the model's outputs; by default the names (str) in its
+        configuration.
     protocol : ViewProtocol, optional
-        What the model sees of a video. By default one view as the model's
-        preprocessor_config.json makes it, of as many frames as the model was trained
-        on, spread over the video: that file does not say which frames. Papers average
-        several views, as in ``n_clips=5, interval=4, crop="three"``.
+        Test protocol. By default one view, prepared as in the model's
+        preprocessor_config.json, with the model's number of frames spread over the
+        video: that file does not say which frames. Papers average several views, as in
+        ``n_clips=5, interval=4, crop="three"``.
     batch_size : int, default=1
         See `video_expert`.
     device : str, default="auto"
         See `video_expert`.
     autocast : str or None, default=None
-        See `video_expert`. Weights become float32.
+        See `video_expert`. Weights are converted to float32.
     n_workers : int, default=0
         See `video_expert`.
     **kwargs
-        Passed on to ``from_pretrained`` of transformers, such as revision, token and
+        Keywords for ``from_pretrained`` of transformers, such as revision, token and
         local_files_only.
 
     Returns
     -------
     expert : FrozenEstimator
-        See `video_expert`. The features are what enters the model's ``classifier``.
+        See `video_expert`. The features are the input of the model's ``classifier``.
 
     Raises
     ------
@@ -97,16 +97,16 @@ def transformers_video_expert(
     OSError
         If there is no such model, or no safetensors.
     ValueError
-        If the model is not of one of these types, weights are missing, it cannot take
-        the views of the protocol, or its files ask for steps that are not known here.
+        If the model is of another type, weights are missing, it cannot take the views
+        of the protocol, or its files ask for steps that are not supported.
 
     See Also
     --------
-    video_expert : An expert of a checkpoint of MMAction2 and others.
+    video_expert : Expert from a checkpoint of MMAction2 and others.
 
     Examples
     --------
-    This one downloads a model of 350 MB.
+    This downloads a model of 350 MB.
 
     >>> from jedi_sklearn.encoders.video import transformers_video_expert
     >>> name = "MCG-NJU/videomae-base-finetuned-kinetics"
@@ -122,7 +122,15 @@ def transformers_video_expert(
             'pip install "jedi_sklearn[video,transformers]"'
         ) from error
     files = files_of(folder_or_name, kwargs)
-    _check_type(files)
+    config = files.read("config.json")
+    if config is None:
+        raise ValueError(f"The model {str(files.name)!r} has no config.json.")
+    found = config.get("model_type")
+    if found not in _DEFAULTS:
+        raise ValueError(
+            f"The model {str(files.name)!r} is of type {found!r}; it must be a "
+            f"classifier of videos, of type {', '.join(map(repr, _DEFAULTS))}."
+        )
     model = load_model("AutoModelForVideoClassification", folder_or_name, kwargs)
     if protocol is None:
         protocol = _protocol_of(files, model.config)
@@ -135,6 +143,7 @@ def transformers_video_expert(
         TransformersNetwork(model),
         classes,
         protocol,
+        dataset=VideoViews(protocol),
         batch_size=batch_size,
         device=device,
         autocast=autocast,
@@ -143,30 +152,31 @@ def transformers_video_expert(
 
 
 class TransformersNetwork(nn.Module):
-    """A video classifier of transformers with its last layer apart.
+    """Video classifier of transformers whose last layer is a separate head.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        It is changed, and its ``classifier`` gone.
+        Changed in place: its ``classifier`` is removed.
 
     Attributes
     ----------
     n_features : int
+        Length of a feature vector.
     head : torch.nn.Linear
-        What was its classifier.
+        The former ``classifier``.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.head = model.classifier.float()
         self.n_features = int(model.config.hidden_size)
-        # What entered it is now what the model calls its logits.
+        # The model's "logits" are the features now.
         model.classifier = nn.Identity()
         self.model = model.float()
 
     def features(self, clips: Tensor) -> Tensor:
-        """Return what enters the head.
+        """Return the input of the head.
 
         Parameters
         ----------
@@ -196,25 +206,12 @@ class TransformersNetwork(nn.Module):
         return scores
 
 
-def _check_type(files: ModelFiles) -> None:
-    """Raise ValueError where there is no model of videos."""
-    config = files.read("config.json")
-    if config is None:
-        raise ValueError(f"The model {str(files.name)!r} has no config.json.")
-    found = config.get("model_type")
-    if found not in _DEFAULTS:
-        raise ValueError(
-            f"The model {str(files.name)!r} is of type {found!r}; it must be a "
-            f"classifier of videos, of type {', '.join(map(repr, _DEFAULTS))}."
-        )
-
-
 def _check_views(protocol: ViewProtocol, config: Any, files: ModelFiles) -> None:
-    """Raise ValueError where a model cannot take the views of a protocol."""
+    """Raise ValueError if a model cannot take the views of a protocol."""
     right_size = _size_of(config) in (protocol.crop_size, [protocol.crop_size] * 2)
     takes = f"n_frames={_n_frames_of(config)}"
     right_frames = protocol.n_frames == _n_frames_of(config)
-    if config.model_type == "vjepa2":  # which has no table of positions
+    if config.model_type == "vjepa2":  # without a table of positions
         takes = f"n_frames a multiple of {config.tubelet_size}"
         right_frames = protocol.n_frames % config.tubelet_size == 0
     if not right_size or not right_frames:
@@ -231,12 +228,12 @@ def _n_frames_of(config: Any) -> int:
 
 
 def _size_of(config: Any) -> Any:
-    """Return the side of the frames of a model; a list where there are two."""
+    """Return the side length of a model's frames, or a list of height and width."""
     return config.crop_size if config.model_type == "vjepa2" else config.image_size
 
 
 def _protocol_of(files: ModelFiles, config: Any) -> ViewProtocol:
-    """Return what a model sees of a video by its own files."""
+    """Return the protocol given by the preprocessor file of a model."""
     for file in _PREPARATION_FILES:
         given = files.read(file)
         if given is not None:
@@ -250,9 +247,14 @@ def _protocol_of(files: ModelFiles, config: Any) -> ViewProtocol:
         )
     try:
         settings = _settings_of(given, config.model_type)
+        resample = settings["resample"]
+        if resample not in _INTERPOLATIONS:
+            raise ValueError(
+                f"It has resample={resample!r}; known are 2 (bilinear) and 3 (bicubic)."
+            )
         protocol = ViewProtocol(
             n_frames=_n_frames_of(config),
-            interpolation=_interpolation_of(settings),
+            interpolation=_INTERPOLATIONS[resample],
             antialias=True,
             rounding="down",
             **_sizes_of(settings),
@@ -268,7 +270,7 @@ def _protocol_of(files: ModelFiles, config: Any) -> ViewProtocol:
 
 
 def _settings_of(given: dict[str, Any], model_type: str) -> dict[str, Any]:
-    """Return the settings of a file, and the defaults of those that it leaves out."""
+    """Return the settings of a file, completed by defaults."""
     keys = ("video_processor_type", "image_processor_type", "feature_extractor_type")
     names = [given[key] for key in keys if given.get(key)]
     kind = model_type
@@ -278,7 +280,7 @@ def _settings_of(given: dict[str, Any], model_type: str) -> dict[str, Any]:
         if kind not in _DEFAULTS:
             raise ValueError(f"It is for a {names[0]}.")
     settings = _DEFAULTS[kind] | {k: v for k, v in given.items() if v is not None}
-    if kind == "vjepa2":  # whose own size transformers ignores
+    if kind == "vjepa2":  # transformers ignores its size
         crop_size = _side_of(settings, "crop_size")
         settings["size"] = {"shortest_edge": int(crop_size * 256 / 224)}
     for key, value in settings.items():
@@ -287,17 +289,8 @@ def _settings_of(given: dict[str, Any], model_type: str) -> dict[str, Any]:
     return settings
 
 
-def _interpolation_of(settings: dict[str, Any]) -> str:
-    resample = settings["resample"]
-    if resample not in _INTERPOLATIONS:
-        raise ValueError(
-            f"It has resample={resample!r}; known are 2 (bilinear) and 3 (bicubic)."
-        )
-    return _INTERPOLATIONS[resample]
-
-
 def _sizes_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the sizes of frames, before and after they are cropped."""
+    """Return the sizes of frames before and after cropping."""
     if not settings["do_resize"]:
         raise ValueError("It has do_resize=False, which leaves frames of any size.")
     cropped = settings["do_center_crop"]
@@ -320,7 +313,7 @@ def _sizes_of(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _side_of(settings: dict[str, Any], name: str) -> int:
-    """Return the length of the sides of a square."""
+    """Return the side length of a square."""
     size = settings[name]
     sides = size if isinstance(size, dict) else {"height": size, "width": size}
     side = sides.get("height")
@@ -330,7 +323,7 @@ def _side_of(settings: dict[str, Any], name: str) -> int:
 
 
 def _moments_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return mean and standard deviation of colours on the scale of 0 to 255."""
+    """Return mean and standard deviation of colours, on the scale of 0 to 255."""
     factor, shift = 1.0, 0.0
     if settings["do_rescale"]:
         factor, shift = float(settings["rescale_factor"]), float(settings["offset"])

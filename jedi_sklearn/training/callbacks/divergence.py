@@ -1,4 +1,4 @@
-"""The end of a training that leaves the finite numbers, and what is kept of it."""
+"""Stop a training that diverges (NaN or inf), with the last finite weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..distributed import n_processes
 from ..history import TERMS
+from .stop_training import Diverged
 
 # The terms of the loss; what follows are counts.
 N_LOSSES = 3
 
 
 class StopDivergence(Callback):
-    """Ends a phase in an epoch with a loss or a weight that is not finite.
+    """Stop the training at a loss or a weight that is not finite.
 
     The weights are then those of the epoch before, as they are where a training is
     interrupted in such an epoch. On a CPU the first batch with such a loss ends it,
@@ -31,12 +32,13 @@ class StopDivergence(Callback):
         The number of each student's expert.
     """
 
+    needs_steps = False
+
     def __init__(self, names: Sequence[str], experts: Sequence[int]) -> None:
         self.names = names
         self.experts = experts
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
-        self.found_ = ""
         self.good_ = copy_of_weights(net)
 
     def on_batch_end(self, net: Any, loss: Tensor, terms: Tensor, **_: Any) -> None:
@@ -55,9 +57,8 @@ class StopDivergence(Callback):
             net.module_.load_state_dict(self.good_)
 
     def _end(self, net: Any, found: str) -> None:
-        self.found_ = found
         net.history.pop()
-        raise KeyboardInterrupt  # skorch's own way to end a training
+        raise Diverged(found)
 
     def _loss(self, terms: Tensor) -> str:
         """Say which loss is not finite; nothing where all are."""

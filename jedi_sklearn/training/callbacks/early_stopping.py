@@ -1,4 +1,4 @@
-"""The end of a training that gets no better on rows that are not trained on."""
+"""Stop a training that no longer improves on rows that are not trained on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 from skorch.callbacks import Callback
 
 from .divergence import copy_of_weights
+from .stop_training import NoImprovement
 from .validation import ScoreRows
 
 
 class KeepBest(Callback):
-    """Ends a phase after some epochs that are no better, and keeps the best weights.
+    """Stop a phase after some epochs without improvement; keep the best weights.
 
     Better is a higher mean accuracy over the datasets, of the students where they are
     trained, else of the teachers. Of equal epochs the later one is kept.
@@ -31,7 +32,6 @@ class KeepBest(Callback):
         self.patience = patience
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
-        self.stopped_ = False
         self.since_ = 0
         students, teachers = self.scores.accuracies(net)
         self._keep(net, _mean(students if self.of_students else teachers))
@@ -43,8 +43,7 @@ class KeepBest(Callback):
         if score >= self.best_score_:
             self._keep(net, score)
         if self.since_ >= self.patience:
-            self.stopped_ = True
-            raise KeyboardInterrupt  # skorch's own way to end a training
+            raise NoImprovement
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         net.module_.load_state_dict(self.best_)

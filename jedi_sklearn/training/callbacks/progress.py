@@ -1,4 +1,4 @@
-"""Epochs: of which the log, a progress bar and scikit-learn's callbacks are told."""
+"""Report every epoch to the log, a progress bar and scikit-learn's callbacks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from skorch.callbacks import Callback
 
 from ...utils.fit_task import FitTask
+from .stop_training import StopTraining
 
 _logger = logging.getLogger(__name__)
 
 
 class TellEpochs(Callback):
-    """Tells of every epoch, and ends the training if it is asked to.
+    """Report every epoch, and stop the training if a scikit-learn callback asks to.
 
     Parameters
     ----------
@@ -28,6 +29,8 @@ class TellEpochs(Callback):
     records : sequence of dict
         Of the epochs that were done before.
     """
+
+    keeps_state = False
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class TellEpochs(Callback):
         epoch, self.epoch_ = self.epoch_, None
         assert epoch is not None
         if epoch.end(partial(self.trained, net, self.records)):
-            raise KeyboardInterrupt  # skorch's own way to end a training
+            raise StopTraining
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         # One that something else has ended in its midst.

@@ -1,4 +1,4 @@
-"""A training that is written down as it goes, and goes on from there to the bit."""
+"""Checkpoints of a training, from which it resumes to the bit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor
 
 from ..data.batch import Position
-from .progress import TellEpochs
-from .validation import ScoreRows
-
-# Their attributes say nothing of the epochs that follow.
-WITHOUT_STATE = (EpochTimer, ScoreRows, TellEpochs)
 
 # What is data, and random states.
 PLAIN = (
@@ -31,7 +26,7 @@ State = dict[str, Any]
 
 
 class Saving(NamedTuple):
-    """When and how a training is written down.
+    """Time and means of writing checkpoints of a training.
 
     Attributes
     ----------
@@ -66,14 +61,17 @@ class Saving(NamedTuple):
 
 
 class SaveTraining(Callback):
-    """Writes down all that the rest of a training depends on, and goes on from it.
+    """Write all that the rest of a training depends on, and resume from it.
 
-    It comes after all other callbacks, so that what these leave is in it.
+    It runs after all other callbacks, so that their changes are in the checkpoint.
 
     Parameters
     ----------
     saving : Saving
     """
+
+    needs_steps = False
+    keeps_state = False
 
     def __init__(self, saving: Saving) -> None:
         self.saving = saving
@@ -89,10 +87,24 @@ class SaveTraining(Callback):
         self.n_batches_ = len(X)
         of_phase = self.saving.last is not None and self.saving.done[0] == self.phase
         self.last_ = _unpacked(self.saving.last) if of_phase else None
-        if self.last_ is not None:
-            _restore(net, self.last_)
-            X.generator.set_state(net.position_.shuffles)
-            _restore_callbacks(net, self.last_)
+        if self.last_ is None:
+            return
+        state = self.last_
+        net.history.extend(state["history"])
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        for weights, is_trained in zip(
+            net.module_.parameters(), state["trained"], strict=True
+        ):
+            weights.requires_grad_(is_trained)
+        for group in net.optimizer_.param_groups:
+            if isinstance(group["lr"], Tensor):
+                # A recorded step reads it where the network is.
+                group["lr"] = group["lr"].to(net.device)
+        net.module_.dropout.generator.set_state(state["dropout"])
+        net.position_ = state["position"]
+        X.generator.set_state(net.position_.shuffles)
+        _restore_callbacks(net, state)
 
     def on_epoch_begin(self, net: Any, **_: Any) -> None:
         # What the callbacks do at the beginning of this epoch they had done.
@@ -134,23 +146,6 @@ class SaveTraining(Callback):
         self.saved_ = time.monotonic()
 
 
-def _restore(net: Any, state: State) -> None:
-    """Set a net that was just made to where another was."""
-    net.history.extend(state["history"])
-    net.module_.load_state_dict(state["module"])
-    net.optimizer_.load_state_dict(state["optimizer"])
-    for weights, is_trained in zip(
-        net.module_.parameters(), state["trained"], strict=True
-    ):
-        weights.requires_grad_(is_trained)
-    for group in net.optimizer_.param_groups:
-        if isinstance(group["lr"], Tensor):
-            # A recorded step reads it where the network is.
-            group["lr"] = group["lr"].to(net.device)
-    net.module_.dropout.generator.set_state(state["dropout"])
-    net.position_ = state["position"]
-
-
 def _restore_callbacks(net: Any, state: State) -> None:
     for callback, of_callback in zip(_with_state(net), state["callbacks"], strict=True):
         for name, value in of_callback.items():
@@ -165,7 +160,9 @@ def _with_state(net: Any) -> list[Callback]:
     return [
         callback
         for _, callback in net.callbacks_
-        if not isinstance(callback, (SaveTraining, *WITHOUT_STATE))
+        # The attributes of others have no influence on the epochs that follow.
+        if getattr(callback, "keeps_state", True)
+        and not isinstance(callback, EpochTimer)
     ]
 
 

@@ -30,7 +30,7 @@ class Validation(NamedTuple):
 
 
 class ScoreRows(Callback):
-    """After every epoch writes accuracies on given rows into the history.
+    """Write accuracies on validation rows into the history after every epoch.
 
     The keys are ``val_expert_accuracy``, ``val_student_accuracy`` and
     ``val_teacher_accuracy``, each a list with one number a student, NaN where its
@@ -40,6 +40,8 @@ class ScoreRows(Callback):
     ----------
     validation : Validation
     """
+
+    keeps_state = False
 
     def __init__(self, validation: Validation) -> None:
         self.validation = validation
@@ -54,8 +56,8 @@ class ScoreRows(Callback):
         net.history.record("val_student_accuracy", student)
         net.history.record("val_teacher_accuracy", teacher)
 
-    def no_better(self, net: Any) -> list[bool]:
-        """Say of each student whether its expert is at least as good."""
+    def expert_is_better(self, net: Any) -> list[bool]:
+        """Return for each student whether its expert is at least as good."""
         students, _ = self.accuracies(net)
         experts = self.validation.expert_accuracy
         return [e >= student for e, student in zip(experts, students, strict=True)]

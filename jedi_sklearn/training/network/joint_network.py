@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...models.weights import Weights
 from ..data.batch import Batch, Scores
 from .dropout import Dropout, draw, mask_of, teacher_dropout
 from .layers import AdjustmentNet, LinearLayer, Part, of_parts
-from .weights import Task, Weights, Wiring
+from .weights import Task, Wiring
 
 
 class JointNetwork(nn.Module):

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...models.weights import Adjustment, Linear
+from ...models.weights import Adjustment, Linear, Weights
 from ..data.features import StoredMatrix
-from .weights import Task, Weights
+from .weights import Task
 
 # Of the features in double precision, of which statistics are taken.
 BYTES_AT_ONCE = 2**26

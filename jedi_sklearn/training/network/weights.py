@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from ...models.weights import Adjustment, Linear
+from ...models.weights import Adjustment, Linear, Weights
 
 
 class Task(NamedTuple):
@@ -24,14 +24,6 @@ class Task(NamedTuple):
     name: str
     dataset: int
     expert: int
-
-
-class Weights(NamedTuple):
-    """Weights of the joint network: one adjustment an expert, two maps a task."""
-
-    adjustments: list[Adjustment]
-    heads: list[Linear]
-    teachers: list[Linear]
 
 
 class Wiring(NamedTuple):

@@ -259,7 +259,7 @@ def test_classifier__of_two_kinds_of_networks__learns(tmp_path, paths):
 EXTRACTION = """
 import pickle, sys, time
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.encoders.video import _views
+from jedi_sklearn.encoders.video.reading import _views
 
 expert, paths, folder, n_read, seconds = pickle.load(open(sys.argv[1], "rb"))
 read_views = _views.read_views

@@ -1,4 +1,4 @@
-"""What is to be seen in the videos of the public datasets of actions."""
+"""Annotations of public action recognition datasets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ....utils.accepted import unsuitable
 from ._text_files import (
     PathLike,
     Searched,
@@ -23,31 +24,31 @@ from ._text_files import (
 def read_activitynet(
     annotations: PathLike, folder: PathLike, subset: str
 ) -> tuple[list[str], list[str | None]]:
-    """Read which videos ActivityNet has, and what is to be seen in them.
+    """Read paths and labels of ActivityNet.
 
     Parameters
     ----------
     annotations : str or path
-        The JSON of ActivityNet, such as ``activity_net.v1-3.min.json``.
+        JSON of ActivityNet, such as ``activity_net.v1-3.min.json``.
     folder : str or path
-        Where the videos are: ``v_<id>.mp4``, ``.mkv`` or ``.webm``.
+        Folder of the videos: ``v_<id>.mp4``, ``.mkv`` or ``.webm``.
     subset : {"training", "validation", "testing"}
-        Which part of the dataset to read.
+        Part of the dataset.
 
     Returns
     -------
     paths : list of str
-        Of the videos that are in the folder, in the order of the file.
+        Paths of the videos found in the folder, in the order of the file.
     labels : list of str or None
-        Of the first action annotated in each video, as MMAction2 has it; None where
-        there is none, as in all that are for testing.
+        Label of the first action in each video, as in MMAction2; None if there is
+        none, as in all videos for testing.
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     ValueError
-        If it is not as ActivityNet's, has no such subset, or no video is found.
+        If the file is not like ActivityNet's, has no such subset, or no video is found.
 
     Warns
     -----
@@ -77,10 +78,8 @@ def read_activitynet(
     database = _database(annotations)
     subsets = sorted({str(video.get("subset")) for video in database.values()})
     if subset not in subsets:
-        raise ValueError(
-            f"Invalid parameter value: subset={subset!r}. {annotations} has "
-            f"{', '.join(subsets) or 'no videos'}."
-        )
+        why = f"{annotations} has {', '.join(subsets) or 'no videos'}."
+        raise unsuitable("subset", subset, why)
     searched = [
         Searched(
             [f"v_{name}{suffix}" for suffix in (".mp4", ".mkv", ".webm")],
@@ -95,31 +94,31 @@ def read_activitynet(
 def read_kinetics(
     annotations: PathLike, folder: PathLike
 ) -> tuple[list[str], list[str | None]]:
-    r"""Read which videos Kinetics-400, -600 or -700 has, and what is to be seen there.
+    r"""Read paths and labels of Kinetics-400, -600 or -700.
 
     Parameters
     ----------
     annotations : str or path
-        A CSV of Kinetics, such as ``train.csv``, with a header that has youtube_id,
+        CSV of Kinetics, such as ``train.csv``, with a header that has youtube_id,
         time_start, time_end and, except for testing, label.
     folder : str or path
-        Where the videos are: ``<youtube_id>_<start>_<end>.mp4``, with six digits for
-        each time, in the folder or in that of their label, with blanks or
-        underscores.
+        Folder of the videos: ``<youtube_id>_<start>_<end>.mp4``, with six digits for
+        each time, in the folder itself or in a subfolder named by the label, with
+        blanks or underscores.
 
     Returns
     -------
     paths : list of str
-        Of the videos that are in the folder, in the order of the file.
+        Paths of the videos found in the folder, in the order of the file.
     labels : list of str or None
-        As in the file; None where it has none.
+        Labels as in the file; None if it has none.
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     ValueError
-        If it is not as Kinetics', or no video is found.
+        If the file is not like Kinetics', or no video is found.
 
     Warns
     -----
@@ -162,32 +161,32 @@ def read_kinetics(
 def read_hmdb51(
     splits_folder: PathLike, folder: PathLike, split: int = 1, subset: str = "train"
 ) -> tuple[list[str], list[str]]:
-    r"""Read which videos a split of HMDB51 has, and what is to be seen in them.
+    r"""Read paths and labels of a split of HMDB51.
 
     Parameters
     ----------
     splits_folder : str or path
-        Where the files ``<class>_test_split<split>.txt`` are.
+        Folder of the files ``<class>_test_split<split>.txt``.
     folder : str or path
-        Where the videos are, each in the folder of its class; it is not looked into.
+        Folder of the videos, each in a subfolder named by its class. It is not read.
     split : int, default=1
-        Which of the three splits to read.
+        Number of the split, of three.
     subset : {"train", "test"}, default="train"
-        Which part of it.
+        Part of the split.
 
     Returns
     -------
     paths : list of str
-        By class, and in the order of the file of the class.
+        Paths of the videos by class, in the order of the file of the class.
     labels : list of str
-        The names of the classes.
+        Names of the classes.
 
     Raises
     ------
     OSError
         If a file or folder cannot be opened.
     ValueError
-        If a line is not as HMDB51's, or there is no such split or subset.
+        If a line is not like HMDB51's, or there is no such split or subset.
 
     See Also
     --------
@@ -210,10 +209,8 @@ def read_hmdb51(
     splits = sorted({match["split"] for match in files})
     chosen = [match for match in files if match["split"] == str(split)]
     if not chosen:
-        raise ValueError(
-            f"Invalid parameter value: split={split!r}. {splits_folder} has "
-            f"{', '.join(splits) or 'no files <class>_test_split<number>.txt'}."
-        )
+        there = ", ".join(splits) or "no files <class>_test_split<number>.txt"
+        raise unsuitable("split", split, f"{splits_folder} has {there}.")
     paths, labels = [], []
     for match in sorted(chosen, key=lambda match: match["label"]):
         file = Path(splits_folder, match.string)
@@ -228,33 +225,33 @@ def read_hmdb51(
 def read_ucf101(
     splits_folder: PathLike, folder: PathLike, split: int = 1, subset: str = "train"
 ) -> tuple[list[str], list[str]]:
-    r"""Read which videos a split of UCF101 has, and what is to be seen in them.
+    r"""Read paths and labels of a split of UCF101.
 
     Parameters
     ----------
     splits_folder : str or path
-        Where the files ``trainlist01.txt``, ``testlist01.txt`` and so on are. If
-        ``classInd.txt`` is there, the numbers in the lists are compared with it.
+        Folder of the files ``trainlist01.txt``, ``testlist01.txt`` and so on. If it has
+        ``classInd.txt``, the numbers in the lists are compared with that.
     folder : str or path
-        Where the videos are, each in the folder of its class; it is not looked into.
+        Folder of the videos, each in a subfolder named by its class. It is not read.
     split : int, default=1
-        Which of the three splits to read.
+        Number of the split, of three.
     subset : {"train", "test"}, default="train"
-        Which part of it.
+        Part of the split.
 
     Returns
     -------
     paths : list of str
-        In the order of the file.
+        Paths of the videos in the order of the file.
     labels : list of str
-        The names of the classes.
+        Names of the classes.
 
     Raises
     ------
     OSError
         If a file or folder cannot be opened.
     ValueError
-        If a line is not as UCF101's or has another number than its class, or there
+        If a line is not like UCF101's or has a number that is not its class's, or there
         is no such split or subset.
 
     See Also
@@ -276,11 +273,14 @@ def read_ucf101(
     files = matching_names(splits_folder, rf"{wanted}0*(?P<split>\d+)\.txt")
     named = {match["split"]: match.string for match in files}
     if str(split) not in named:
-        raise ValueError(
-            f"Invalid parameter value: split={split!r}. {splits_folder} has "
-            f"{', '.join(sorted(named)) or f'no files {wanted}<number>.txt'}."
-        )
-    numbers = _class_numbers(Path(splits_folder, "classInd.txt"))
+        there = ", ".join(sorted(named)) or f"no files {wanted}<number>.txt"
+        raise unsuitable("split", split, f"{splits_folder} has {there}.")
+    numbers: dict[str, int] = {}
+    class_file = Path(splits_folder, "classInd.txt")
+    if class_file.exists():
+        pattern = r"(?P<number>\d+)\s+(?P<label>\S.*)"
+        lines = matching_lines(class_file, pattern, "<number> <class>")
+        numbers = {line["label"]: int(line["number"]) for _, line in lines}
     file = Path(splits_folder, named[str(split)])
     pattern = r"(?P<label>[^/]+)/(?P<name>\S.*?)(?:\s+(?P<number>\d+))?"
     paths, labels = [], []
@@ -301,35 +301,34 @@ def read_ucf101(
 def read_mmaction_list(
     path: PathLike, folder: PathLike = ""
 ) -> tuple[list[str], list[int | None]]:
-    r"""Read an annotation file of MMAction2, in whose order its dumps are.
+    r"""Read an annotation file of MMAction2, whose dumps are in the same order.
 
     Parameters
     ----------
     path : str or path
-        Its lines are a video and the number of its class, a video alone, or a folder
-        of frames with how many there are, or the first and how many, and the number
-        of the class. Blanks or a comma come between.
+        File whose lines are a video and the number of its class; a video alone; or a
+        folder of frames, their number, or the first frame and the number, and the
+        class. Fields are separated by blanks or a comma.
     folder : str or path, default=""
-        Where the videos are, to be put before their names; it is not looked into.
+        Folder of the videos, put before their names. It is not read.
 
     Returns
     -------
     paths : list of str
-        In the order of the file.
+        Paths of the videos in the order of the file.
     labels : list of int or None
-        The numbers of the classes; None for -1, and where there is none.
+        Numbers of the classes; None for -1, and if there is none.
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     ValueError
-        If a line has more or fewer numbers after the name than others, or the file
-        is empty.
+        If the lines differ in how many numbers follow the name, or the file is empty.
 
     See Also
     --------
-    read_mmaction_dump : Reads what MMAction2 wrote of these videos.
+    read_mmaction_dump : Reads features or scores of these videos.
 
     Examples
     --------
@@ -362,7 +361,7 @@ def read_mmaction_list(
 
 
 def _database(annotations: PathLike) -> dict[str, dict[str, Any]]:
-    """Return what ActivityNet has of each video."""
+    """Return ActivityNet's entries of videos by name."""
     content: Any = text(annotations)
     try:
         content = json.loads(content)
@@ -396,7 +395,7 @@ def _first_label(annotations: PathLike, name: str, video: dict[str, Any]) -> str
 
 
 def _kinetics_video(place: str, line: dict[str, str | None]) -> Searched:
-    """Return a video of a line of Kinetics' CSV."""
+    """Return the video of a line of Kinetics' CSV."""
     name = line.get("youtube_id")
     try:
         start, end = (int(float(line[key] or "")) for key in ("time_start", "time_end"))
@@ -410,12 +409,3 @@ def _kinetics_video(place: str, line: dict[str, str | None]) -> Searched:
     file, label = f"{name}_{start:06d}_{end:06d}.mp4", line.get("label") or None
     folders = [label, label.replace(" ", "_")] if label else []
     return Searched([file, *(f"{part}/{file}" for part in folders)], label)
-
-
-def _class_numbers(file: Path) -> dict[str, int]:
-    """Return the numbers of UCF101's classes, where there is the file of them."""
-    if not file.exists():
-        return {}
-    pattern = r"(?P<number>\d+)\s+(?P<label>\S.*)"
-    lines = matching_lines(file, pattern, "<number> <class>")
-    return {line["label"]: int(line["number"]) for _, line in lines}

@@ -1,4 +1,4 @@
-"""Scores and features that MMAction2 has written, read without trusting the file."""
+"""Scores and features written by MMAction2, read without trusting the file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ....utils.accepted import unsuitable
 from ._safe_unpickling import PlainArray, load_plain
 
 _AVERAGE = (
@@ -27,54 +28,51 @@ def read_mmaction_dump(
     videos: Sequence[str | os.PathLike[str]] | None = None,
     labels: Sequence[int | None] | npt.NDArray[np.integer] | None = None,
 ) -> pd.DataFrame:
-    """Read the scores or the features that MMAction2 computed for some videos.
+    """Read scores or features of videos that MMAction2 has written.
 
-    The file may come from anyone: nothing in it is run.
+    Nothing in the file is run, so it may come from an untrusted source.
 
     Parameters
     ----------
     path : str or path
-        A file that ``tools/test.py`` wrote, with ``--dump`` in MMAction2 1.x and
-        with ``--out`` in 0.x; the file that ``clip_feature_extraction.py`` of 0.x
-        wrote; or the folder that the same program of 1.x wrote, which has a pickle
-        for each video. By its suffix a file is JSON, YAML (which needs PyYAML) or
-        else a pickle.
+        File from ``tools/test.py``, with ``--dump`` in MMAction2 1.x and with ``--out``
+        in 0.x; file from ``clip_feature_extraction.py`` of 0.x; or folder from the same
+        program of 1.x, with a pickle for each video. The suffix of a file tells JSON
+        and YAML (which needs PyYAML); all others are pickles.
     videos : sequence of n_videos paths or None, default=None
-        A file names no videos, it has them in the order of the annotation file that
-        MMAction2 was given: these are the paths in that order, as from
-        `read_mmaction_list`. A folder does name them: these are those to read, in
-        the order to have them, found by the end of their paths.
+        Paths of the videos. A file names no videos: give all paths in the order of
+        MMAction2's annotation file, as from `read_mmaction_list`. In a folder, only
+        these are read, in this order, and matched by the end of their paths.
     labels : sequence of n_videos int or None, default=None
-        The labels of the annotation file, to be compared with those in a dump of
-        1.x: a dump with the videos in another order is found out so. None and -1,
-        for an unknown label, agree with all.
+        Labels of the annotation file. They are compared with those in a dump of 1.x, to
+        detect videos in another order. None and -1, for an unknown label, match any.
 
     Returns
     -------
     rows : DataFrame of shape (n_videos, n_columns), float32
-        One row a video, with the columns 0, 1, ... Its index are the `videos`, else
-        the names in a folder, sorted, else 0, 1, ...
+        One row per video, with columns 0, 1, ... The index is `videos` if given, else
+        the sorted names in a folder, or 0, 1, ...
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     ValueError
-        If it is no such dump, damaged, or not safe to load; if it has more than a
-        row, or none, for a video, rows of different lengths or a number that is not
-        finite; and if it does not fit `videos` or `labels`.
+        If the file is no such dump, damaged, or not safe to load; if it has several
+        rows, or none, for a video, rows of different lengths or a number that is not
+        finite; and if it does not match `videos` or `labels`.
     ImportError
-        If it is YAML and PyYAML is not installed.
+        If the file is YAML and PyYAML is not installed.
 
     See Also
     --------
-    read_mmaction_list : Reads which videos they are of.
-    video_head : Makes class scores of features.
+    read_mmaction_list : Reads the paths of the videos.
+    video_head : Makes class scores from features.
 
     Notes
     -----
-    Whether the scores are probabilities or logits is up to the configuration:
-    ``average_clips=None``, as TSN on ActivityNet has it, leaves logits.
+    Scores are probabilities or logits, depending on the configuration:
+    ``average_clips=None``, as for TSN on ActivityNet, leaves logits.
 
     Examples
     --------
@@ -94,10 +92,8 @@ def read_mmaction_dump(
     """
     path = Path(path)
     if isinstance(videos, str | os.PathLike):
-        raise ValueError(
-            f"Invalid parameter value: videos={videos!r}. It has to be a sequence of "
-            "paths, or None."
-        )
+        why = "It has to be a sequence of paths, or None."
+        raise unsuitable("videos", videos, why)
     names = None if videos is None else [os.fspath(video) for video in videos]
     read = _folder_samples if path.is_dir() else _file_samples
     index, samples = read(path, names)
@@ -117,7 +113,7 @@ def read_mmaction_dump(
 
 
 def _file_samples(path: Path, names: list[str] | None) -> tuple[pd.Index, list[Any]]:
-    """Return the index, and what a file has for each video."""
+    """Return the index and the entries of a file."""
     samples = load_plain(path)
     if not isinstance(samples, list) or not samples:
         found = f"an object of {type(samples).__name__}"
@@ -141,8 +137,8 @@ def _file_samples(path: Path, names: list[str] | None) -> tuple[pd.Index, list[A
 
 
 def _folder_samples(path: Path, names: list[str] | None) -> tuple[pd.Index, list[Any]]:
-    """Return the index, and what a folder has for each video."""
-    # total_feats.pkl is left behind when MMAction2 stops before it has split it.
+    """Return the index and the entries of a folder."""
+    # MMAction2 leaves total_feats.pkl if it stops before it has split the file.
     files = {
         file.relative_to(path).as_posix().removesuffix(".pkl"): file
         for file in sorted(path.rglob("*.pkl"))
@@ -154,7 +150,12 @@ def _folder_samples(path: Path, names: list[str] | None) -> tuple[pd.Index, list
         return pd.Index(list(files)), [load_plain(file) for file in files.values()]
     if not names:
         raise ValueError(f"videos is empty; {path} has {len(files)} videos.")
-    found = [_by_end(name, files) for name in names]
+    found = []
+    for name in names:
+        # The longest end of the video's path that names a file.
+        parts = Path(name).parts
+        ends = ("/".join(parts[i:]) for i in range(len(parts)))
+        found.append(next((files[end] for end in ends if end in files), None))
     missing = [name for name, file in zip(names, found, strict=True) if file is None]
     if missing:
         raise ValueError(
@@ -169,17 +170,10 @@ def _folder_samples(path: Path, names: list[str] | None) -> tuple[pd.Index, list
     return pd.Index(names), [load_plain(file) for file in found if file]
 
 
-def _by_end(name: str, files: dict[str, Path]) -> Path | None:
-    """Return the file whose name is the longest end of a video's path."""
-    parts = Path(name).parts
-    ends = ["/".join(parts[i:]) for i in range(len(parts))]
-    return next((files[end] for end in ends if end in files), None)
-
-
 def _check_labels(
     path: Path, places: list[str], samples: list[Any], labels: Any
 ) -> None:
-    """Refuse labels that are not those in the dump."""
+    """Raise ValueError for labels that differ from those in the dump."""
     if len(labels) != len(samples):
         raise ValueError(
             f"{path} has {len(samples)} rows, but labels has {len(labels)} labels."
@@ -192,7 +186,15 @@ def _check_labels(
                 f"labels has {label!r} for {place}; it has to have the numbers of the "
                 "classes, as MMAction2's annotation file has them, and None."
             )
-        known = _true_label(sample, place)
+        # MMAction2 1.x stores the label beside the scores.
+        values = _field(sample, "gt_label", place) if isinstance(sample, dict) else None
+        values = np.asarray([] if values is None else _array(values, place))
+        if values.size != 1:
+            raise ValueError(
+                f"{place} has {values.size} labels in the dump, so labels cannot be "
+                "compared with it; leave them out."
+            )
+        known = int(values.item())
         if -1 not in (label, known) and label != known:
             raise ValueError(
                 f"{place} has the label {known} in the dump, but {label} in labels: "
@@ -201,23 +203,11 @@ def _check_labels(
             )
 
 
-def _true_label(sample: Any, place: str) -> int:
-    """Return the label that a dump of MMAction2 1.x has beside its scores."""
-    values = _field(sample, "gt_label", place) if isinstance(sample, dict) else None
-    values = np.asarray([] if values is None else _array(values, place))
-    if values.size != 1:
-        raise ValueError(
-            f"{place} has {values.size} labels in the dump, so labels cannot be "
-            "compared with it; leave them out."
-        )
-    return int(values.item())
-
-
 def _rows(
     path: Path, samples: list[Any], places: list[str]
 ) -> list[npt.NDArray[np.float32]]:
-    """Return the numbers that a dump has for each video."""
-    # No number takes less than a byte, but a file can name the same ones again.
+    """Return one row of numbers per entry of a dump."""
+    # A number takes a byte or more, but a file can refer to the same array repeatedly.
     n_left = path.stat().st_size if path.is_file() else math.inf
     rows = []
     for sample, place in zip(samples, places, strict=True):
@@ -229,7 +219,7 @@ def _rows(
 
 
 def _row(sample: Any, place: str) -> npt.NDArray[np.float32]:
-    """Return the numbers that a dump has for a video."""
+    """Return the row of numbers of an entry."""
     if isinstance(sample, dict):
         keys = ", ".join(map(str, sample))
         sample = _field(sample, "pred_score", place)
@@ -253,7 +243,7 @@ def _row(sample: Any, place: str) -> npt.NDArray[np.float32]:
 
 
 def _field(sample: dict[Any, Any], name: str, place: str) -> Any:
-    """Return a field of a video, which early versions name otherwise."""
+    """Return a field of an entry, which is in the plural in early versions."""
     values = sample.get(name, sample.get(f"{name}s"))
     if not isinstance(values, dict):
         return values
@@ -266,7 +256,7 @@ def _field(sample: dict[Any, Any], name: str, place: str) -> Any:
 
 
 def _array(value: Any, place: str) -> npt.NDArray[Any]:
-    """Return an array of one dimension or more, of numbers."""
+    """Convert a value to an array of numbers of one dimension or more."""
     if isinstance(value, PlainArray):
         value = value.values
     elif isinstance(value, list):
@@ -274,17 +264,13 @@ def _array(value: Any, place: str) -> npt.NDArray[Any]:
         if kinds & {list, np.ndarray, PlainArray}:
             raise ValueError(f"{place} is a list of arrays. {_AVERAGE}")
         if bool not in kinds and all(issubclass(kind, Real) for kind in kinds):
-            value = _floats(value)
+            try:
+                value = np.array(value, dtype=np.float64)
+            except OverflowError:  # JSON has integers of any size.
+                value = np.array([math.inf if abs(n) > 1e300 else n for n in value])
     if isinstance(value, np.ndarray) and value.ndim:
         return value
     raise ValueError(
         f"{place} is no array of numbers, but of type {type(value).__name__}; a dump "
         "has an array for each video."
     )
-
-
-def _floats(numbers: list[Any]) -> npt.NDArray[np.float64]:
-    try:
-        return np.array(numbers, dtype=np.float64)
-    except OverflowError:  # JSON has whole numbers of any size.
-        return np.array([math.inf if abs(n) > 1e300 else n for n in numbers])

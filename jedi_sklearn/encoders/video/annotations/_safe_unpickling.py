@@ -1,11 +1,11 @@
-"""Files of numbers, read without running what may be in them."""
+"""Reading of pickle, JSON and YAML files of numbers without running code."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-import pickle  # nosec B403 - its Unpickler is made to know a few names alone
+import pickle  # nosec B403 - its Unpickler is restricted to a few names
 import re
 import struct
 from collections import OrderedDict
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 
 def load_plain(path: Path) -> Any:
-    """Return what a file holds, made of plain objects and arrays of numbers alone."""
+    """Return the content of a file: plain objects and arrays of numbers only."""
     data = path.read_bytes()
     suffix = path.suffix.lower()
     formats = {".json": json.loads, ".yaml": _load_yaml, ".yml": _load_yaml}
@@ -27,7 +27,7 @@ def load_plain(path: Path) -> Any:
         return _Unpickler(io.BytesIO(data)).load() if read is None else read(data)
     except ImportError as error:
         raise ImportError(f"To read {path}: {error}") from error
-    # A damaged file fails wherever the damage is, with any error.
+    # A damaged file can raise any error.
     except Exception as error:
         kind = suffix.strip(".") if read else "pickle"
         raise ValueError(
@@ -37,24 +37,24 @@ def load_plain(path: Path) -> Any:
 
 
 def _load_yaml(data: bytes) -> Any:
-    """Read YAML, with arrays written as Python objects."""
+    """Read YAML, including arrays that are written as Python objects."""
     try:
         yaml = import_module("yaml")
     except ImportError:
         raise ImportError("YAML needs PyYAML: pip install pyyaml") from None
 
-    # A class of its own, since constructors are kept in the class.
+    # A class of its own, as constructors are registered on the class.
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            # A key may be hashed, and a mapping merged, more often than any file is
-            # long: of nested aliases, each doubles the work.
+            # Nested aliases can double the work of hashing keys and merging mappings
+            # with each level, far beyond the length of the file.
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
                     raise ValueError("it has keys that are no texts")
             return super().construct_mapping(node, deep)
 
     def name_of(loader: Any, name: str, node: Any) -> Any:
-        # All that these make is as long as what they are made of.
+        # Their output is no longer than their input.
         return _global(name if name.startswith("numpy.") else f"{name} in YAML")
 
     def call(loader: Any, name: str, node: Any) -> Any:
@@ -75,12 +75,12 @@ def _load_yaml(data: bytes) -> Any:
 
 MAX_DIMENSIONS = 8
 
-# What follows stands for the few functions and classes that the files name. NumPy's
-# and torch's own would trust the numbers in the file, with which they reach memory.
+# Replacements for the few functions and classes that the files name. Those of NumPy and
+# torch would trust sizes and strides in the file, and so access foreign memory.
 
 
 class _Dtype:
-    """Stands for numpy.dtype."""
+    """Replacement for numpy.dtype."""
 
     def __init__(self, code: str, *flags: bool) -> None:
         if not re.fullmatch("[iuf][1248]", code):
@@ -92,7 +92,7 @@ class _Dtype:
 
 
 class PlainArray:
-    """Stands for numpy.ndarray, which comes empty and is filled by its state."""
+    """Replacement for numpy.ndarray, which is made empty and filled by its state."""
 
     values: npt.NDArray[Any] = np.empty(0)
 
@@ -107,36 +107,22 @@ def _from_buffer(
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
-def _empty_array(*_: Any) -> PlainArray:
-    return PlainArray()
-
-
 def _scalar(dtype: _Dtype, data: bytes) -> Any:
     return np.frombuffer(data, dtype.dtype)[0]
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stands for codecs.encode, by which bytes come in pickles of protocol 2."""
+    """Replace codecs.encode, which makes bytes in pickles of protocol 2."""
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError("it asks for another codec than latin1")
     return text.encode("latin-1")
 
 
-def _ordered() -> OrderedDict[Any, Any]:
-    """Stands for collections.OrderedDict, which comes empty and is filled."""
-    return OrderedDict()
-
-
-def _size(lengths: tuple[int, ...]) -> tuple[int, ...]:
-    """Stands for torch.Size."""
-    return lengths
-
-
 def _storage(data: bytes) -> npt.NDArray[Any]:
-    """Stands for torch's own function, which runs what is in the bytes.
+    """Replace torch's own function, which runs code in the data.
 
-    They are three pickles about the file, one of a storage that is a persistent id,
-    one of a list with its key, and then the numbers.
+    The data are three pickles about the file, one of a storage as a persistent id, one
+    of a list with its key, and then the numbers.
     """
     stream = io.BytesIO(data)
     for _ in range(3):
@@ -151,7 +137,7 @@ def _storage(data: bytes) -> npt.NDArray[Any]:
         raise pickle.UnpicklingError(
             f"a storage of {length} has {len(numbers)} numbers"
         )
-    if bits:  # NumPy has no bfloat16, which is the upper half of a float32.
+    if bits:  # bfloat16, unknown to NumPy, is the upper half of a float32.
         return (numbers.astype(np.uint32) << bits).view(np.float32)
     return numbers
 
@@ -166,7 +152,7 @@ def _tensor(
     if 0 in size:
         return storage[:0]
     numbers = [*size, *stride, offset]
-    # Strides of 0 would make much out of nothing, and others reach other memory.
+    # Strides of 0 could repeat a number without end; others could leave the storage.
     if (
         not all(type(n) is int and 0 <= n <= len(storage) for n in numbers)
         or len(size) > MAX_DIMENSIONS
@@ -181,13 +167,14 @@ def _tensor(
 
 _GLOBALS: dict[str, Any] = {
     "_codecs.encode": _encode,
-    "collections.OrderedDict": _ordered,
+    # It is made empty and filled later; arguments could have keys of any type.
+    "collections.OrderedDict": lambda: OrderedDict(),
     "numpy.dtype": _Dtype,
     "numpy.ndarray": PlainArray,
-    "torch.Size": _size,
+    "torch.Size": lambda lengths: lengths,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch.storage._load_from_bytes": _storage,
-    # Of a storage: in NumPy's words, and by how many bits its numbers are short.
+    # Types of storages: NumPy's code, and bits missing from each number.
     "torch.FloatStorage": ("<f4", 0),
     "torch.DoubleStorage": ("<f8", 0),
     "torch.HalfStorage": ("<f2", 0),
@@ -201,8 +188,8 @@ _GLOBALS: dict[str, Any] = {
     "torch.ComplexFloatStorage": ("<c8", 0),
     "torch.ComplexDoubleStorage": ("<c16", 0),
 }
-for _core in ("numpy.core", "numpy._core"):  # Before and since NumPy 2.
-    _GLOBALS[f"{_core}.multiarray._reconstruct"] = _empty_array
+for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
+    _GLOBALS[f"{_core}.multiarray._reconstruct"] = lambda *_: PlainArray()
     _GLOBALS[f"{_core}.multiarray.scalar"] = _scalar
     _GLOBALS[f"{_core}.numeric._frombuffer"] = _from_buffer
 
@@ -217,14 +204,14 @@ def _global(name: str) -> Any:
 
 
 def _build(made: Any, state: Any) -> Any:
-    """Fill a new object: not any one, as pickle does, nor classes and functions."""
+    """Set the state of a replacement object, and of no other, unlike pickle."""
     if not isinstance(made, _Dtype | PlainArray):
         raise pickle.UnpicklingError(f"it changes a {type(made).__name__}")
     made.build(state)
     return made
 
 
-# Other ways to call, and sets.
+# Instructions for other ways of calling, and for sets.
 _REFUSED = (
     pickle.INST
     + pickle.OBJ
@@ -240,17 +227,17 @@ _REFUSED = (
 
 
 class _Unpickler(pickle._Unpickler):
-    """One that knows _GLOBALS alone, and the few instructions that dumps have.
+    """Unpickler restricted to _GLOBALS and the few instructions of dumps.
 
-    The one in Python, since the one in C takes as much memory as a file of ten bytes
-    tells it to.
+    It derives from the one in Python: that in C allocates any amount of memory that a
+    file of ten bytes asks for.
     """
 
     stack: list[Any]
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
-        # A file can have the same long text made into bytes as often as it likes.
+        # A file can encode the same long text any number of times.
         self.bytes_left = 8 * stream.getbuffer().nbytes
 
     def find_class(self, module: str, name: str) -> Any:
@@ -302,9 +289,9 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _set_items(made: Any, items: list[Any]) -> None:
-    """Put keys and values, one after the other, into a dict.
+    """Put alternating keys and values into a dict.
 
-    To hash nested tuples takes a time that a short file can make endless.
+    Keys are str or int: a short file could make the hashing of nested tuples endless.
     """
     keys = items[::2]
     if not isinstance(made, dict) or not all(type(key) in (str, int) for key in keys):
@@ -313,8 +300,8 @@ def _set_items(made: Any, items: list[Any]) -> None:
 
 
 class _StorageUnpickler(_Unpickler):
-    """One for which a storage is its persistent id."""
+    """Unpickler that replaces a storage by its persistent id."""
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return of which numbers a storage is: its code, and missing bits."""
+        """Return the type of a storage, as in _GLOBALS."""
         return pid[1]

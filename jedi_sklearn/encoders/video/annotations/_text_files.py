@@ -1,35 +1,41 @@
-"""What the readers of annotations share: lines of text, and videos in a folder."""
+"""Lines of annotation files, and search for the videos that they name."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from ....exceptions import LeftOutWarning
+from ....utils.accepted import invalid
 
 PathLike = str | os.PathLike[str]
 
 
-class Searched(NamedTuple):
-    """A video: the paths below a folder that it may have, the likeliest first."""
+@dataclass(frozen=True)
+class Searched:
+    """Annotated video, with candidates for its path, the likeliest first."""
 
     paths: list[str]
     label: str | None
+
+    def path_in(self, folder: PathLike) -> str | None:
+        """Return the first candidate that is a file in a folder."""
+        candidates = (os.path.join(folder, path) for path in self.paths)
+        return next(filter(os.path.isfile, candidates), None)
 
 
 def found(
     searched: list[Searched], folder: PathLike
 ) -> tuple[list[str], list[str | None]]:
-    """Return the videos that are in a folder."""
+    """Return paths and labels of the videos in a folder; warn of missing ones."""
     paths: list[str] = []
     labels: list[str | None] = []
     missing = []
     for video in searched:
-        candidates = (os.path.join(folder, path) for path in video.paths)
-        path = next(filter(os.path.isfile, candidates), None)
+        path = video.path_in(folder)
         if path is None:
             missing.append(video.paths[0])
             continue
@@ -49,17 +55,14 @@ def found(
 
 
 def choice(name: str, value: str, choices: dict[str, str]) -> str:
-    """Return what stands for a value, which has to be one of the choices."""
+    """Return the entry of a value that has to be one of the choices."""
     if value not in choices:
-        raise ValueError(
-            f"Invalid parameter value: {name}={value!r}. Valid values are "
-            f"{', '.join(map(repr, choices))}."
-        )
+        raise invalid(name, value, ", ".join(map(repr, choices)))
     return choices[value]
 
 
 def matching_names(folder: PathLike, pattern: str) -> list[re.Match[str]]:
-    """Return the names in a folder that match."""
+    """Return the matches of a pattern with the names in a folder."""
     matches = (re.fullmatch(pattern, name) for name in sorted(os.listdir(folder)))
     return [match for match in matches if match]
 
@@ -67,7 +70,7 @@ def matching_names(folder: PathLike, pattern: str) -> list[re.Match[str]]:
 def matching_lines(
     file: PathLike, pattern: str, accepted: str
 ) -> list[tuple[str, re.Match[str]]]:
-    """Return where the lines of a file are that are not blank, and what they have."""
+    """Return place and match of each line of a file; skip blank lines."""
     matches = []
     for number, line in enumerate(text(file).split("\n"), start=1):
         if line.strip():
@@ -82,7 +85,7 @@ def matching_lines(
 
 
 def text(file: PathLike) -> str:
-    """Read a file as people save it: with a byte order mark, or with CR before LF."""
+    """Read a text in UTF-8, with or without a byte order mark and CR before LF."""
     try:
         return Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

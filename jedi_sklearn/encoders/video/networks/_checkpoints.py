@@ -1,4 +1,4 @@
-"""Weights of video networks from the files that others have published."""
+"""Weights of video networks from published checkpoints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 HEAD, HEAD_BIAS = "cls_head.fc_cls.weight", "cls_head.fc_cls.bias"
 
-# From other key names to MMAction2 1.x's, one after the other: those of data parallel
-# training, of mit-han-lab's temporal-shift-module, and of Video-Swin-Transformer.
+# Replacements, applied in order, of key names by those of MMAction2 1.x: from data
+# parallel training, mit-han-lab's temporal-shift-module and Video-Swin-Transformer.
 _RENAMED = [
     (r"^module\.", ""),
     (r"^(new_fc|base_model\.fc)\.", "cls_head.fc_cls."),
@@ -26,7 +26,7 @@ _RENAMED = [
     (r"^backbone\.norm\.", "backbone.norm3."),
 ]
 
-# What a network has by itself, if the file has it not.
+# Buffers that a file may lack, as every network makes its own.
 _OWN = ("num_batches_tracked", "relative_position_index")
 
 
@@ -36,23 +36,24 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Parameters
     ----------
     path : str or path
-        A file of MMAction2 0.x or 1.x, Video-Swin-Transformer or mit-han-lab's
-        temporal-shift-module, or another with a ``state_dict``; also a file of
-        safetensors, if its name ends so.
+        File of MMAction2 0.x or 1.x, Video-Swin-Transformer or mit-han-lab's
+        temporal-shift-module, or another with a ``state_dict``; or a file whose name
+        ends with ``.safetensors``.
 
     Returns
     -------
     weights : dict of str to tensor
-        On the CPU, by the names of MMAction2 1.x.
+        Weights on the CPU, by their names in MMAction2 1.x.
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     ValueError
-        If it is no checkpoint, damaged, not safe to load, or a weight is not finite.
+        If the file is no checkpoint, damaged, not safe to load, or a weight is not
+        finite.
     ImportError
-        If it needs safetensors, which is not installed.
+        If the file needs safetensors, which is not installed.
 
     Examples
     --------
@@ -97,14 +98,14 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) -> int:
-    """Return the number of classes that weights tell apart.
+    """Return the number of classes of a checkpoint's head.
 
     Parameters
     ----------
     weights : mapping of str to tensor
         See `read_weights`.
     path : str or path
-        Where they are from, for the message.
+        File of the weights, for the message.
 
     Returns
     -------
@@ -113,7 +114,7 @@ def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) ->
     Raises
     ------
     ValueError
-        If they have no head.
+        If there is no head, or it is not linear.
     """
     if HEAD not in weights:
         raise ValueError(
@@ -133,7 +134,7 @@ def n_classes_of(weights: Mapping[str, Tensor], path: str | os.PathLike[str]) ->
 def load_weights(
     network: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike[str]
 ) -> None:
-    """Put weights into a network, all of them and into all of it.
+    """Load all weights into a network, which must have exactly these.
 
     Parameters
     ----------
@@ -142,7 +143,7 @@ def load_weights(
     weights : mapping of str to tensor
         See `read_weights`.
     path : str or path
-        Where they are from, for the message.
+        File of the weights, for the message.
 
     Raises
     ------
@@ -164,11 +165,16 @@ def load_weights(
         parts = [f"it lacks {_listed(missing)}"] if missing else []
         parts += [f"it has {_listed(unexpected)} besides"] if unexpected else []
         raise ValueError(f"{path!r} does not fit the network: {', and '.join(parts)}.")
-    # Shapes of heads that differ by the number of classes come last: another width
-    # has another shape of nearly everything.
+    # If only the head differs, the number of classes does; another width would change
+    # nearly all shapes.
     differing = [key for key in own if weights[key].shape != own[key].shape]
     if HEAD in own and set(differing) <= {HEAD, HEAD_BIAS}:
-        _check_classes(len(own[HEAD]), len(weights[HEAD]), path)
+        expected, n_classes = len(own[HEAD]), len(weights[HEAD])
+        if expected != n_classes:
+            raise ValueError(
+                f"{path!r} is a checkpoint of {n_classes} classes, and the network has "
+                f"{expected}."
+            )
     if differing:
         shapes = [
             f"{key} of shape {tuple(weights[key].shape)} instead of "
@@ -180,13 +186,18 @@ def load_weights(
 
 
 def _loaded(path: str) -> Any:
-    """Return what a file holds."""
+    """Return the content of a checkpoint file."""
     with open(path, "rb"):
-        pass  # What is raised from here on is about what the file holds.
+        pass  # From here on, all errors concern the content of the file.
     try:
         if path.endswith(".safetensors"):
             return _safetensors(path)
-        _check_not_compressed(path)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            # torch never compresses; a small file could unpack to any size.
+            if size > os.path.getsize(path):
+                raise ValueError(f"it would take {size} bytes")
         return torch.load(path, map_location="cpu", weights_only=True)
     except (ImportError, MemoryError):
         raise
@@ -206,24 +217,15 @@ def _loaded(path: str) -> Any:
         ) from error
 
 
-def _check_not_compressed(path: str) -> None:
-    """Refuse an archive that is larger than its file; torch's never is."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > os.path.getsize(path):
-            raise ValueError(f"it would take {size} bytes")
-
-
 def _check_plain(key: str, weight: Tensor, path: str) -> None:
-    """Refuse a tensor that has not all of its numbers in the file."""
+    """Raise ValueError for a tensor whose numbers are not all in the file."""
     is_plain = (
         weight.layout == torch.strided
         and weight.device.type == "cpu"
         and not weight.is_quantized
         and not weight.is_complex()
     )
-    # A view may repeat a number as often as it likes.
+    # A view may repeat numbers of a small storage without end.
     if not is_plain or weight.nbytes > weight.untyped_storage().nbytes():
         raise ValueError(
             f"{path!r} cannot be used: its weight {key!r} is no plain tensor, with "
@@ -254,7 +256,7 @@ def _renamed(key: str) -> str:
 
 
 def _architecture(weights: Mapping[str, Tensor]) -> str | None:
-    """Return what kind of network has weights of these names, if one is known."""
+    """Return the architecture that has weights of these names, if known."""
     if "backbone.patch_embed.proj.weight" in weights:
         return "VideoSwin"
     if "backbone.layer1.0.conv1.conv.net.weight" in weights:
@@ -263,14 +265,6 @@ def _architecture(weights: Mapping[str, Tensor]) -> str | None:
     if first is None:
         return None
     return "TSN" if first.ndim == 4 else "a ResNet of 3D convolutions"
-
-
-def _check_classes(expected: int, found: int, path: str) -> None:
-    if expected != found:
-        raise ValueError(
-            f"{path!r} is a checkpoint of {found} classes, and the network has "
-            f"{expected}."
-        )
 
 
 def _listed(keys: Iterable[str]) -> str:

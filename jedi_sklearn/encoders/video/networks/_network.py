@@ -1,4 +1,4 @@
-"""What the video networks share: a linear head on one vector a clip."""
+"""Base class of video networks: a linear head on one vector per clip."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from torch import Tensor, nn
 
 
 class VideoNetwork(nn.Module):
-    """A network that makes one vector of a clip, and class scores of that.
+    """Network with one feature vector per clip, and a linear head for class scores.
 
     Parameters
     ----------
     n_features : int
-        Length of the vector.
+        Length of the feature vector.
     n_classes : int
-        Number of scores.
+        Number of classes.
     dropout : float
-        Share of the features that training leaves out before the head.
+        Dropout rate of the features in training.
 
     Attributes
     ----------
     n_features : int
-        Length of the vector.
+        Length of the feature vector.
     head : torch.nn.Linear
-        What makes class scores of that.
+        Layer from features to class scores.
 
     See Also
     --------
     TSN, TSM, VideoSwin : Networks of this kind.
-    video_expert : Makes an expert of one.
+    video_expert : Makes an expert from a network.
 
     Examples
     --------
@@ -51,11 +51,11 @@ class VideoNetwork(nn.Module):
 
     @property
     def head(self) -> nn.Linear:
-        """The layer that makes class scores of features."""
+        """Layer from features to class scores."""
         return cast(nn.Linear, self.cls_head["fc_cls"])
 
     def features(self, clips: Tensor) -> Tensor:
-        """Return what enters the head.
+        """Return the input of the head.
 
         Parameters
         ----------
@@ -65,12 +65,12 @@ class VideoNetwork(nn.Module):
         Returns
         -------
         features : tensor of shape (n_clips, n_features), float32
-            One vector a clip.
+            One vector per clip.
 
         Raises
         ------
         ValueError
-            If the clips are of another shape, or there are none.
+            If the clips are of another shape, or empty.
         """
         if clips.ndim != 5 or clips.shape[1] != 3 or 0 in clips.shape:
             raise ValueError(
@@ -90,7 +90,7 @@ class VideoNetwork(nn.Module):
         Returns
         -------
         scores : tensor of shape (n_clips, n_classes), float32
-            One row a clip.
+            One row per clip.
         """
         scores: Tensor = self.head(self.dropout(self.features(clips)))
         return scores

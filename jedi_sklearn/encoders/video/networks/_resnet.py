@@ -1,6 +1,6 @@
-"""TSN and TSM: a ResNet that sees single frames, without and with a temporal shift.
+"""TSN and TSM: a ResNet over single frames, without and with temporal shift.
 
-Written anew after the layouts and the key names of MMAction2 (Apache-2.0) and of
+Own implementation with the architecture and key names of MMAction2 (Apache-2.0) and
 mit-han-lab's temporal-shift-module (MIT).
 """
 
@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ....utils.accepted import invalid
 from ._network import VideoNetwork
 
-# As many images go through a ResNet at once in evaluation.
+# Number of images per batch of the ResNet in evaluation.
 _N_IMAGES = 32
 
 
 class _FrameNetwork(VideoNetwork):
-    """A ResNet over the frames of clips; the features are the mean over frames."""
+    """ResNet over the frames of clips, with the mean over frames as features."""
 
     def __init__(
         self,
@@ -37,8 +38,8 @@ class _FrameNetwork(VideoNetwork):
     def _features(self, clips: Tensor) -> Tensor:
         n_frames = clips.shape[2]
         images = clips.transpose(1, 2).flatten(0, 1)
-        # The statistics of batch normalization are those of all images. Else images
-        # are independent, but for those that shift into one another.
+        # In training, batch normalization needs all images at once. In evaluation they
+        # are independent, except for the frames of a clip that are shifted.
         together = 1 if self.shift_div is None else n_frames
         size = max(_N_IMAGES // together, 1) * together
         parts = [images] if self.training else images.split(size)
@@ -47,31 +48,31 @@ class _FrameNetwork(VideoNetwork):
 
 
 class TSN(_FrameNetwork):
-    """Temporal segment network: a ResNet, and the mean over all frames.
+    """Temporal segment network: a ResNet with the mean over all frames.
 
     Parameters
     ----------
     n_classes : int
-        Number of scores that it gives a clip.
+        Number of classes.
     depths : sequence of int, default=(3, 4, 6, 3)
         Number of bottleneck blocks of each stage; these are ResNet-50's.
     width : int, default=64
         Number of channels after the first convolution. The features are
         ``4 * width * 2 ** (len(depths) - 1)``, of ResNet-50 2048.
     dropout : float, default=0.0
-        Share of the features that training leaves out before the head.
+        Dropout rate of the features in training.
 
     Attributes
     ----------
     n_features : int
-        Length of the vector that it makes of a clip.
+        Length of the feature vector of a clip.
     head : torch.nn.Linear
-        What makes class scores of that.
+        Layer from features to class scores.
 
     See Also
     --------
-    TSM : Sees the order of frames, too.
-    video_expert : Makes an expert of one.
+    TSM : Uses the order of frames, too.
+    video_expert : Makes an expert from a network.
 
     Notes
     -----
@@ -101,30 +102,30 @@ class TSN(_FrameNetwork):
 
 
 class TSM(_FrameNetwork):
-    """Temporal shift module: a ResNet whose blocks also see the frames next to theirs.
+    """Temporal shift module: a ResNet whose blocks also use adjacent frames.
 
-    Before the first convolution of each block, some channels come from the next frame
-    and as many from the one before, zeros beyond the ends of the clip.
+    Before the first convolution of each block, some channels are taken from the next
+    frame and as many from the previous one, with zeros beyond the ends of the clip.
 
     Parameters
     ----------
     n_classes : int
-        Number of scores that it gives a clip.
+        Number of classes.
     depths : sequence of int, default=(3, 4, 6, 3)
         Number of bottleneck blocks of each stage; these are ResNet-50's.
     width : int, default=64
         Number of channels after the first convolution.
     shift_div : int, default=8
-        One channel in so many is shifted in either direction.
+        Inverse of the share of channels shifted in either direction.
     dropout : float, default=0.0
-        Share of the features that training leaves out before the head.
+        Dropout rate of the features in training.
 
     Attributes
     ----------
     n_features : int
-        Length of the vector that it makes of a clip.
+        Length of the feature vector of a clip.
     head : torch.nn.Linear
-        What makes class scores of that.
+        Layer from features to class scores.
 
     Raises
     ------
@@ -133,13 +134,13 @@ class TSM(_FrameNetwork):
 
     See Also
     --------
-    TSN : Without the shifts.
-    video_expert : Makes an expert of one.
+    TSN : Network without shifts.
+    video_expert : Makes an expert from a network.
 
     Notes
     -----
-    MMAction2 takes the mean of the scores of all frames, which is the score of the mean
-    of their features. The keys of ``state_dict()`` are those of its recognizer.
+    MMAction2 averages the scores of all frames, which equal the scores of their mean
+    features. The keys of ``state_dict()`` are those of its recognizer.
 
     Examples
     --------
@@ -160,23 +161,20 @@ class TSM(_FrameNetwork):
         dropout: float = 0.0,
     ) -> None:
         if shift_div < 2:
-            raise ValueError(
-                f"Invalid parameter value: shift_div={shift_div!r}. Valid values are "
-                "integers of 2 or more."
-            )
+            raise invalid("shift_div", shift_div, "integers of 2 or more")
         super().__init__(n_classes, depths, width, dropout, shift_div)
 
 
 def temporal_shift(images: Tensor, n_frames: int, shift_div: int) -> Tensor:
-    """Move some channels of frames to the frames next to them, within a clip.
+    """Move some channels of frames to adjacent frames within a clip.
 
     Parameters
     ----------
     images : tensor of shape (n_clips * n_frames, n_channels, height, width)
     n_frames : int
     shift_div : int
-        The first ``n_channels // shift_div`` channels come from the next frame, as many
-        after them from the one before.
+        The first ``n_channels // shift_div`` channels are taken from the next frame, as
+        many after them from the previous one.
 
     Returns
     -------
@@ -192,7 +190,7 @@ def temporal_shift(images: Tensor, n_frames: int, shift_div: int) -> Tensor:
 
 
 class _ResNet(nn.Module):
-    """Convolutions over images, bottleneck blocks in stages of falling resolution."""
+    """ResNet over images: bottleneck blocks in stages of decreasing resolution."""
 
     def __init__(
         self, depths: Sequence[int], width: int, shift_div: int | None
@@ -223,7 +221,7 @@ class _ResNet(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """Three convolutions beside a shortcut, a temporal shift before the first."""
+    """Three convolutions with a shortcut, and a temporal shift before the first."""
 
     def __init__(
         self, n_in: int, width: int, stride: int, shift_div: int | None
@@ -232,7 +230,7 @@ class _Bottleneck(nn.Module):
         self.shift_div = shift_div
         self.conv1 = _conv_norm(n_in, width, 1)
         if shift_div is not None:
-            # The convolution after a shift has this name in checkpoints.
+            # Checkpoints name the convolution after a shift "net".
             net = self.conv1.get_submodule("conv")
             self.conv1.conv = nn.Sequential(OrderedDict(net=net))
         self.conv2 = _conv_norm(width, width, 3, stride)

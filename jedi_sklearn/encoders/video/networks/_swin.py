@@ -1,8 +1,7 @@
-"""Video Swin: attention within windows of a clip, every other layer's shifted.
+"""Video Swin: attention within windows of a clip, shifted in every other layer.
 
-Written anew after the layouts and the key names of Video-Swin-Transformer and of
-MMAction2 (both Apache-2.0), what is odd in them included, as their checkpoints were
-trained with it.
+Own implementation with the architecture and key names of Video-Swin-Transformer and
+MMAction2 (both Apache-2.0), including quirks that their checkpoints were trained with.
 """
 
 from __future__ import annotations
@@ -19,44 +18,44 @@ from ._network import VideoNetwork
 
 
 class VideoSwin(VideoNetwork):
-    """Video Swin transformer: attention within windows, that stages merge.
+    """Video Swin transformer: attention within windows, merged from stage to stage.
 
     Parameters
     ----------
     n_classes : int
-        Number of scores that it gives a clip.
+        Number of classes.
     embed_dim : int, default=128
-        Number of channels of the first stage; each stage has twice those of the one
-        before. Of four stages, the features are ``8 * embed_dim``.
+        Number of channels of the first stage, doubled in each further stage. With four
+        stages there are ``8 * embed_dim`` features.
     depths : sequence of int, default=(2, 2, 18, 2)
         Number of blocks of each stage.
     n_heads : sequence of int, default=(4, 8, 16, 32)
-        Number of heads of each stage.
+        Number of attention heads of each stage.
     window : tuple of (int, int, int), default=(8, 7, 7)
-        Frames, height and width of a window, in patches. Where a clip is smaller, the
-        window is, too.
+        Frames, height and width of a window, in patches; reduced for smaller clips.
     patch : tuple of (int, int, int), default=(2, 4, 4)
-        Frames, height and width of a patch. Clips are padded with zeros to whole ones.
+        Frames, height and width of a patch. Clips are padded with zeros to whole
+        patches.
     dropout : float, default=0.0
-        Share of the features that training leaves out before the head.
+        Dropout rate of the features in training.
 
     Attributes
     ----------
     n_features : int
-        Length of the vector that it makes of a clip.
+        Length of the feature vector of a clip.
     head : torch.nn.Linear
-        What makes class scores of that.
+        Layer from features to class scores.
 
     Raises
     ------
     ValueError
-        If `depths` and `n_heads` are of different lengths, or a stage has a number of
-        channels that its heads cannot share.
+        If `depths` and `n_heads` are of different lengths, or the heads of a stage do
+        not divide its channels.
 
     See Also
     --------
     TSN, TSM : Convolutional networks.
-    video_expert : Makes an expert of one.
+    video_expert : Makes an expert from a network.
 
     Notes
     -----
@@ -106,7 +105,7 @@ class VideoSwin(VideoNetwork):
             for i, (depth, heads) in enumerate(zip(depths, n_heads, strict=True))
         ]
         self.backbone["layers"] = nn.Sequential(*stages)
-        # MMAction2 numbers this norm after the last of four stages.
+        # MMAction2 numbers this norm by the last of four stages, whatever their number.
         self.backbone["norm3"] = nn.LayerNorm(n_features)
         for module in self.backbone.modules():
             if isinstance(module, nn.Linear):
@@ -122,7 +121,7 @@ class VideoSwin(VideoNetwork):
 
 
 class _PatchEmbedding(nn.Module):
-    """A vector for each patch of a clip."""
+    """One vector per patch of a clip."""
 
     def __init__(self, width: int, patch: tuple[int, int, int]) -> None:
         super().__init__()
@@ -141,7 +140,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Blocks of attention within windows, shifted in every other one."""
+    """Blocks of attention within windows, which are shifted in every other block."""
 
     def __init__(
         self,
@@ -161,7 +160,7 @@ class _Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         sizes = x.shape[1:4]
         window = [min(n, size) for n, size in zip(sizes, self.window, strict=True)]
-        # Where one window holds everything, there is nothing to shift.
+        # No shift along an axis that a single window covers.
         shift = [
             0 if n <= size else size // 2
             for n, size in zip(sizes, self.window, strict=True)
@@ -177,7 +176,7 @@ class _Stage(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention within windows and a perceptron, each beside a shortcut."""
+    """Attention within windows and a perceptron, each with a shortcut."""
 
     def __init__(self, width: int, n_heads: int, window: tuple[int, int, int]) -> None:
         super().__init__()
@@ -195,28 +194,26 @@ class _Block(nn.Module):
     def forward(
         self, x: Tensor, window: list[int], shift: list[int], mask: Tensor | None
     ) -> Tensor:
-        x = x + self._attended(self.norm1(x), window, shift, mask)
+        frames, height, width = x.shape[1:4]
+        # The padding is not masked: through the biases it has keys and values, too.
+        missing = [-n % size for n, size in zip(x.shape[1:4], window, strict=True)]
+        padding = (0, 0, 0, missing[2], 0, missing[1], 0, missing[0])
+        # One name for all steps, so that each tensor is freed after the next.
+        attended = F.pad(self.norm1(x), padding)
+        padded = attended.shape
+        if any(shift):
+            attended = attended.roll([-n for n in shift], dims=(1, 2, 3))
+        attended = self.attn(_windows(attended, window), mask)
+        attended = _joined(attended, window, padded)
+        if any(shift):
+            attended = attended.roll(shift, dims=(1, 2, 3))
+        x = x + attended[:, :frames, :height, :width]
         x = x + self.mlp(self.norm2(x))
         return x
 
-    def _attended(
-        self, x: Tensor, window: list[int], shift: list[int], mask: Tensor | None
-    ) -> Tensor:
-        frames, height, width = x.shape[1:4]
-        # Zeros are attended to as well, through the biases of keys and values.
-        missing = [-n % size for n, size in zip(x.shape[1:4], window, strict=True)]
-        x = F.pad(x, (0, 0, 0, missing[2], 0, missing[1], 0, missing[0]))
-        padded = x.shape
-        if any(shift):
-            x = x.roll([-n for n in shift], dims=(1, 2, 3))
-        x = _joined(self.attn(_windows(x, window), mask), window, padded)
-        if any(shift):
-            x = x.roll(shift, dims=(1, 2, 3))
-        return x[:, :frames, :height, :width]
-
 
 class _WindowAttention(nn.Module):
-    """Attention of the tokens of a window, biased by where they are to one another."""
+    """Self-attention within windows, with a bias for each relative position."""
 
     relative_position_index: Tensor
 
@@ -235,12 +232,12 @@ class _WindowAttention(nn.Module):
         n_tokens = windows.shape[2]
         qkv = self.qkv(windows).unflatten(-1, (3, self.n_heads, -1))
         queries, keys, values = qkv.permute(3, 0, 1, 4, 2, 5)
-        # Of a window smaller than the table's, the index is not that of its own
-        # positions but the corner of the larger one's: networks were trained so.
+        # A window smaller than the table's takes the corner of the index, not its own
+        # relative positions: networks were trained this way.
         index = self.relative_position_index[:n_tokens, :n_tokens]
         bias = self.relative_position_bias_table[index].movedim(-1, 0)
         bias = bias[None] if mask is None else bias + mask[:, None]
-        # A clip at a time: torch is fast where bias and tokens have four axes.
+        # One clip at a time: torch is fast if bias and tokens have four axes.
         attended = torch.stack(
             [
                 F.scaled_dot_product_attention(*clip, bias)
@@ -252,7 +249,7 @@ class _WindowAttention(nn.Module):
 
 
 class _PatchMerging(nn.Module):
-    """One vector of each two by two, with twice the channels."""
+    """Merge of two by two vectors into one with twice the channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -274,14 +271,14 @@ def _windows(x: Tensor, window: Sequence[int]) -> Tensor:
 
 
 def _joined(windows: Tensor, window: Sequence[int], shape: Sequence[int]) -> Tensor:
-    """Put windows together again, to a tensor of a shape."""
+    """Join windows to a tensor of a shape; inverse of `_windows`."""
     counts = [n // size for n, size in zip(shape[1:4], window, strict=True)]
     x = windows.unflatten(2, window).unflatten(1, counts)
     return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(shape)
 
 
 def _relative_positions(window: Sequence[int]) -> Tensor:
-    """Return for each two tokens of a window which entry of the bias table is theirs.
+    """Return the entry in the bias table for each two tokens of a window.
 
     Returns
     -------
@@ -296,12 +293,12 @@ def _relative_positions(window: Sequence[int]) -> Tensor:
 
 
 def _mask(sizes: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> Tensor:
-    """Keep tokens apart that only the roll brought into one window.
+    """Return a mask for tokens that share a window only because of the roll.
 
     Returns
     -------
     mask : tensor of shape (n_windows, n_tokens, n_tokens), float32
-        -100 for two tokens that are no neighbours, else 0.
+        Addend of the attention scores: -100 for two such tokens, else 0.
     """
     region = torch.zeros(1, 1, 1, dtype=torch.int64)
     for axis, (n, size, step) in enumerate(zip(sizes, window, shift, strict=True)):

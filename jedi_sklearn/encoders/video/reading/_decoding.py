@@ -1,12 +1,12 @@
-"""From packets of a video file to decoded frames, by FFmpeg."""
+"""Decoding of packets of a video file to frames, by FFmpeg."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Integers = npt.NDArray[np.int64]
 
-# More threads for small pictures take longer, and in processes of a DataLoader, too.
+# Threads slow down the decoding of smaller pictures, also in workers of a DataLoader.
 LARGE_PICTURE = 1280 * 720
 N_THREADS = 4
-# Packets that are read and thrown away, rather than jumped over.
+# Gap in packets from which seeking is faster than reading on.
 WORTH_A_JUMP = 250
-# What these read are other files, and other machines, that a file names.
+# Formats that read other files, or other machines, named in the file.
 LISTS = {
     "alias_pix",
     "brender_pix",
@@ -41,13 +41,13 @@ LISTS = {
     "sdp",
     "vobsub",
 }
-# FFmpeg makes pictures of letters.
+# Texts, which FFmpeg renders as pictures.
 TEXT = ("tty", "bin", "xbin", "idf", "adf")
 NO_STAMP = np.iinfo(np.int64).min
 
 
 class VideoError(ValueError):
-    """A file is no video, or frames of it cannot be decoded.
+    """Error for a file that is no video, or whose frames cannot be decoded.
 
     The message names the file and the cause.
 
@@ -69,19 +69,22 @@ class VideoError(ValueError):
     """
 
 
-class PacketIndex(NamedTuple):
-    """The packets of a stream, in the order of the file.
+@dataclass(frozen=True)
+class Packets:
+    """Packets of a stream in the order of the file, with one entry each.
 
-    A packet is told by its ordinal: how many are before it in the file.
+    The ordinal of a packet is the number of packets before it in the file.
     """
 
-    stamps: Integers  # when they are shown, in units of the stream
-    targets: Integers | None  # what to jump to; None where jumps are not exact
+    stamps: Integers  # display times, in units of the stream; NO_STAMP if unknown
+    targets: Integers | None  # time stamps to seek; None if seeking is not exact
+    is_key: npt.NDArray[np.bool_]
+    is_shown: npt.NDArray[np.bool_]
 
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its video stream; what FFmpeg complains of is a VideoError."""
+    """Open a file and its video stream; errors of FFmpeg become VideoErrors."""
     try:
         import av
     except ImportError as error:
@@ -92,12 +95,13 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise VideoError(f"{path} is a folder, not a video file")
     if os.stat(path).st_size == 0:
         raise VideoError(f"{path} is empty, so it is no video")
+    formats = ",".join(sorted(av.formats_available - LISTS))
     try:
-        # An absolute path is not taken for an address.
+        # FFmpeg could take a relative path for a URL.
         with av.open(
             os.path.abspath(path),
             metadata_errors="replace",
-            options={"format_whitelist": _formats(), "protocol_whitelist": "file"},
+            options={"format_whitelist": formats, "protocol_whitelist": "file"},
         ) as container:
             stream = _stream_of(container, path)
             is_large = stream.width * stream.height >= LARGE_PICTURE
@@ -118,16 +122,8 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
 
 
-@cache
-def _formats() -> str:
-    """Return the formats that are read from one file."""
-    import av
-
-    return ",".join(sorted(av.formats_available - LISTS))
-
-
 def _stream_of(container: InputContainer, path: str) -> VideoStream:
-    """Return the default stream of pictures that move, or else the first one."""
+    """Return the default video stream, or else the first; ignore still pictures."""
     from av.stream import Disposition
 
     stills = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -151,22 +147,23 @@ def _stream_of(container: InputContainer, path: str) -> VideoStream:
 def decoded(
     container: InputContainer,
     stream: VideoStream,
-    index: PacketIndex,
+    packets: Packets,
     runs: list[tuple[int, int]],
     needed: Container[int] | None = None,
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Decode runs of packets, and give the frames that come out, with their packets.
+    """Decode runs of packets; yield frames with the ordinals of their packets.
 
     Parameters
     ----------
     container, stream : PyAV's
-        Newly opened.
-    index : PacketIndex
+        Newly opened file and stream.
+    packets : Packets
+        Packets of the stream, as read before.
     runs : list of (int, int)
-        Ordinals of first and last packets, rising.
+        Ordinals of the first and last packet of each run, ascending.
     needed : container of int, optional
-        Ordinals of packets without which the decoder may do: it leaves others out
-        if they are marked as those of frames that no frame depends on.
+        Ordinals of packets that must be decoded. The decoder skips others if no frame
+        depends on theirs. By default all are decoded.
 
     Yields
     ------
@@ -174,16 +171,16 @@ def decoded(
     frame : av.VideoFrame
     """
     context = stream.codec_context
-    packets = _numbered(container, stream, index, 0)
+    numbered = _numbered(container, stream, packets, 0)
     position = 0
     for begin, end in runs:
-        if index.targets is not None and begin - position > WORTH_A_JUMP:
-            container.seek(int(index.targets[begin]), stream=stream)
-            packets = _numbered(container, stream, index, None)
-        for position, packet in packets:
+        if packets.targets is not None and begin - position > WORTH_A_JUMP:
+            container.seek(int(packets.targets[begin]), stream=stream)
+            numbered = _numbered(container, stream, packets, None)
+        for position, packet in numbered:
             if position < begin:
                 continue
-            packet.pts = position  # which the decoder hands on to the frame
+            packet.pts = position  # The decoder copies it to the frame.
             keep = needed is None or position == begin or position in needed
             context.skip_frame = "DEFAULT" if keep else "NONREF"
             yield from _frames(context, packet)
@@ -194,22 +191,25 @@ def decoded(
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """Give the packets of a stream."""
+    """Yield the packets of a stream that are not empty."""
     try:
         yield from (packet for packet in container.demux(stream) if packet.size)
     except IndexError:
-        # PyAV does not know a stream that it meets in a damaged file, in the end.
+        # A damaged file ends with packets of a stream that PyAV does not know.
         return
 
 
 def _numbered(
     container: InputContainer,
     stream: VideoStream,
-    index: PacketIndex,
+    packets: Packets,
     ordinal: int | None,
 ) -> Iterator[tuple[int, Packet]]:
-    """Give packets with their ordinals; that of the first one may be unknown."""
-    stamps = index.stamps.tolist()
+    """Yield packets with their ordinals.
+
+    If the ordinal of the first is None, as after seeking, it is found by time stamp.
+    """
+    stamps = packets.stamps.tolist()
     for packet in packets_of(container, stream):
         if ordinal is None:
             ordinal = stamps.index(packet.pts)
@@ -222,7 +222,7 @@ def _numbered(
 def _frames(
     context: VideoCodecContext, packet: Packet | None
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Decode a packet, or what the decoder still has."""
+    """Decode a packet, or drain the decoder if it is None."""
     for frame in context.decode(packet):
         if frame.is_corrupt or frame.pts is None:
             raise VideoError("its data are damaged")

@@ -1,4 +1,4 @@
-"""The size of frames: resizing and cropping, for tests as MMAction2 does it."""
+"""Resizing and cropping of frames, as in MMAction2's tests."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ def resize_short_side(
 ) -> Tensor:
     """Resize frames so that their shorter side has a given length.
 
-    By default bilinear and without antialiasing, as OpenCV does it, to within one
-    grey level.
+    By default bilinear and without antialiasing, as in OpenCV up to one grey level.
 
     Parameters
     ----------
     frames : tensor of shape (n_frames, height, width, 3), uint8
         Pixels in RGB.
     size : int
-        Pixels of the shorter side. The longer one keeps the proportion.
+        Length of the shorter side in pixels. The aspect ratio is kept.
     mode : {"bilinear", "bicubic"}, default="bilinear"
-        How new pixels are made of old ones.
+        Interpolation between pixels.
     antialias : bool, default=False
-        Whether frames are smoothed before they get smaller.
+        Whether frames are smoothed before they are made smaller.
     rounding : {"nearest", "down"}, default="nearest"
-        How the longer side becomes a whole number; transformers rounds it down. Half
-        a pixel moves all that is cropped from the middle.
+        Rounding of the longer side to whole pixels; transformers rounds it down. It can
+        shift the centre crop by a pixel.
 
     Returns
     -------
     resized : tensor of shape (n_frames, new_height, new_width, 3), uint8
-        The frames, as many as before.
+        Resized frames.
 
     See Also
     --------
-    centre_crop, three_crop : What is cut out of them then.
+    centre_crop, three_crop : Crop the resized frames.
 
     Examples
     --------
@@ -50,7 +49,7 @@ def resize_short_side(
     torch.Size([2, 120, 160, 3])
     """
     height, width = frames.shape[1:3]
-    # Whole numbers: a factor that is not exact would round 224 down to 223.
+    # In integers: an inexact factor could round 224 down to 223.
     shortest, half = min(height, width), {"nearest": 1, "down": 0}[rounding]
     new_height, new_width = (
         (2 * side * size + half * shortest) // (2 * shortest)
@@ -72,9 +71,8 @@ def resize(
     ----------
     frames : tensor of shape (n_frames, height, width, 3), uint8
     shape : (int, int)
-    mode : {"bilinear", "bicubic"}, default="bilinear"
-    antialias : bool, default=False
-        Whether frames are smoothed before they get smaller.
+    mode, antialias
+        See `resize_short_side`.
 
     Returns
     -------
@@ -95,7 +93,7 @@ def centre_crop(frames: Tensor, size: int) -> Tensor:
     frames : tensor of shape (n_frames, height, width, 3)
         Pixels of any dtype.
     size : int
-        Pixels of a side.
+        Length of a side in pixels.
 
     Returns
     -------
@@ -109,7 +107,7 @@ def centre_crop(frames: Tensor, size: int) -> Tensor:
 
     See Also
     --------
-    three_crop : Three squares, for wide frames.
+    three_crop : Cuts out three squares.
 
     Examples
     --------
@@ -123,14 +121,14 @@ def centre_crop(frames: Tensor, size: int) -> Tensor:
 
 
 def three_crop(frames: Tensor, size: int) -> Tensor:
-    """Cut three squares out of frames: along the longer side first, last and middle.
+    """Cut out three squares: first, last and middle along the longer side of frames.
 
     Parameters
     ----------
     frames : tensor of shape (n_frames, height, width, 3)
         Pixels of any dtype.
     size : int
-        Pixels of a side; of the frames' shorter side at most.
+        Length of a side in pixels, at most that of the frames' shorter side.
 
     Returns
     -------
@@ -144,7 +142,7 @@ def three_crop(frames: Tensor, size: int) -> Tensor:
 
     See Also
     --------
-    centre_crop : The one in the middle.
+    centre_crop : Cuts out the middle square.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Reading frames of a video file by their number."""
+"""Reading of frames by number."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ __all__ = ["VideoError", "VideoReader"]
 
 
 class VideoReader:
-    """The frames of a video file, by their number.
+    """Frames of a video file, indexed by number.
 
-    Frame ``i`` is the one that is shown ``i``-th, at whatever time: a variable frame
-    rate changes `timestamps` alone. Frames are upright (the rotation or mirroring that
-    a phone notes in a file is done), of 8 bits a channel, and without transparency.
+    Frame ``i`` is the ``i``-th in display order; a variable frame rate affects only
+    `timestamps`. Frames are upright (rotation and mirroring stored in the file are
+    applied), have 8 bits per channel and no transparency.
 
     Parameters
     ----------
     path : str or path-like
-        Of a file in any container and codec that FFmpeg reads. Of several video
-        streams, the default one is taken, else the first; cover pictures are none.
+        Path of a file in any container and codec that FFmpeg reads. Of several video
+        streams, the default one is read, else the first; cover pictures are ignored.
 
     Attributes
     ----------
     path : str
     timestamps : ndarray of shape (n_frames,), float64
-        Seconds from the file's zero to when each frame is shown.
+        Display time of each frame in seconds from the file's zero.
 
     Raises
     ------
     VideoError
-        When the file is a folder, empty, no video, without frames, or an MP4 or MOV
-        file in which there are fewer frames than it says; and from indexing, when a
-        frame that is asked for, or one that it depends on, cannot be decoded.
+        If the file is a folder, empty, no video or without frames, or an MP4 or MOV
+        file that is shorter than its index; and from indexing, if a frame, or one that
+        it depends on, cannot be decoded.
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     ImportError
-        Without PyAV, ``pip install "jedi_sklearn[video]"``.
+        If PyAV is not installed: ``pip install "jedi_sklearn[video]"``.
 
     See Also
     --------
-    read_views : Frames as a network sees them.
+    read_views : Reads frames as the input of a network.
 
     Notes
     -----
-    The file is read once, without decoding, to count its frames. Where the container
-    holds no usable time stamps (H.264 in AVI, a raw stream) or does not begin with a
-    frame that can be decoded, counting decodes all of it.
+    The file is read once, without decoding, to count its frames. If the container has
+    no usable time stamps (H.264 in AVI, a raw stream) or does not begin with a
+    decodable frame, the whole file is decoded to count them.
 
-    A frame is decoded from the key frame before it on. Each decoded frame is told by
-    the packet that it came from, so that a frame which the decoder drops is an error
+    Decoding starts at the key frame before a frame. Each decoded frame is identified
+    by the packet that it came from, so that a frame dropped by the decoder is an error
     and never another frame. The file is closed between calls; a reader can be pickled
     and shared by threads and processes.
 
-    Of a truncated file without an index in front (all but MP4 and MOV), what is there
-    is the video. Damage is an error as far as FFmpeg notices it, which is not always:
-    H.264 and MPEG-4 tell mostly, VP8 and VP9 seldom.
+    A truncated file without an index in front (all but MP4 and MOV) counts as a
+    shorter video. Damage is an error if FFmpeg notices it: mostly in H.264 and MPEG-4,
+    seldom in VP8 and VP9.
 
-    Pixels keep their number: where they are no squares, frames look squeezed.
+    Frames are not resampled to square pixels, and may look squeezed.
 
     Examples
     --------
@@ -111,21 +111,22 @@ class VideoReader:
         Parameters
         ----------
         indices : int, slice or array-like of int
-            In any order, with repetitions; negative ones count from the end.
+            Frame numbers in any order, with repetitions; negative ones count from the
+            end.
 
         Returns
         -------
         frames : ndarray of uint8, shape (height, width, 3) or (..., height, width, 3)
-            Red, green and blue, with the shape of ``indices`` in front.
+            RGB, with the shape of ``indices`` in front.
 
         Raises
         ------
         IndexError
-            When there is no such frame.
+            If there is no such frame.
         TypeError
-            When an index is no integer.
+            If an index is not an integer.
         VideoError
-            When a frame cannot be decoded.
+            If a frame cannot be decoded.
         """
         numbers = self._numbers(indices)
         if numbers.size == 0:
@@ -137,7 +138,7 @@ class VideoReader:
         return frames[positions.reshape(numbers.shape)]
 
     def _numbers(self, indices: Any) -> Integers:
-        """Return indices as an array of frame numbers from 0 on."""
+        """Convert indices to an array of non-negative frame numbers."""
         n = len(self)
         if isinstance(indices, slice):
             return np.arange(n)[indices]
@@ -158,10 +159,10 @@ class VideoReader:
         return np.where(numbers < 0, numbers + n, numbers).astype(np.int64)
 
     def _read(self, numbers: Integers) -> Frames:
-        """Return frames of different numbers, which rise.
+        """Return frames by numbers that are unique and ascending.
 
-        What does not come out when decoding begins at key frames, and leaves out
-        what nothing depends on, is decoded again with all that is before it.
+        The first pass starts at key frames and skips frames on which no other depends.
+        Frames that it misses are decoded in a second pass, from the file's beginning.
         """
         table = self._table
         packets = table.packets[numbers].tolist()
@@ -192,7 +193,7 @@ def _pictures(
     wanted: Container[int],
     hurry: bool,
 ) -> Iterator[tuple[int, Frames]]:
-    """Decode runs, and give the pictures of packets that are wanted."""
+    """Decode runs of packets; yield the pictures of the wanted packets."""
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()
@@ -214,9 +215,9 @@ def _pictures(
 
 
 def _upright(picture: npt.NDArray[Any], frame: VideoFrame) -> Frames:
-    """Turn and mirror a picture as the display matrix of its frame says.
+    """Rotate and mirror a picture by the display matrix of its frame.
 
-    The matrix takes a point (x, y) of the picture to (a x + c y, b x + d y).
+    The matrix maps a point (x, y) of the picture to (a x + c y, b x + d y).
     """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:

@@ -1,33 +1,30 @@
-"""Which frames of a video a network is tested on.
-
-The rules are those of MMAction2 (Apache-2.0), 0.x and 1.x.
-"""
+"""Sampling of frames for tests, by the rules of MMAction2 (Apache-2.0)."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from ....utils.accepted import integer
+from ....utils.accepted import check_accepted, integer, invalid
 
 Frames = npt.NDArray[np.int64]
 
 
 def sample_segments(n_frames: int, n_segments: int) -> Frames:
-    """Return the frame in the middle of each of some segments of equal length.
+    """Return the middle frames of segments of equal length.
 
     Parameters
     ----------
     n_frames : int
-        Of the video.
+        Number of frames of the video.
     n_segments : int
-        Number of segments, and of frames.
+        Number of segments, and so of frames returned.
 
     Returns
     -------
     frames : ndarray of int of shape (n_segments,)
-        In ascending order. A video of fewer frames than segments has frames that
-        are there several times.
+        Frame numbers in ascending order; some repeat if the video has fewer frames than
+        segments.
 
     Raises
     ------
@@ -36,7 +33,7 @@ def sample_segments(n_frames: int, n_segments: int) -> Frames:
 
     See Also
     --------
-    sample_clips : Frames that are close to one another.
+    sample_clips : Samples clips of neighbouring frames.
 
     Examples
     --------
@@ -57,7 +54,7 @@ def sample_clips(
     Parameters
     ----------
     n_frames : int
-        Of the video.
+        Number of frames of the video.
     n_clips : int
         Number of clips.
     clip_length : int
@@ -65,15 +62,15 @@ def sample_clips(
     interval : int
         Distance between two frames of a clip, in frames; 1 for neighbours.
     rule : {"0.x", "1.x"}, default="0.x"
-        Where clips start: the versions of MMAction2 differ. With "0.x" a clip is in
-        the middle of its part of the video, with "1.x" the first one starts where
-        the video does and the last one ends where it ends.
+        Version of MMAction2 whose rule decides where clips start. With "0.x" each clip
+        is in the middle of its part of the video; with "1.x" the first one starts and
+        the last one ends with the video.
 
     Returns
     -------
     frames : ndarray of int of shape (n_clips, clip_length)
-        In a video that is shorter than a clip, frames after the last one are those
-        from the first one on.
+        Frame numbers. In a video that is shorter than a clip, they continue with the
+        first frame after the last.
 
     Raises
     ------
@@ -82,8 +79,8 @@ def sample_clips(
 
     See Also
     --------
-    sample_segments : One frame from each part of a video.
-    ViewProtocol : Has these parameters.
+    sample_segments : Samples one frame from each part of a video.
+    ViewProtocol : Test protocol with these parameters.
 
     Examples
     --------
@@ -98,44 +95,24 @@ def sample_clips(
     _check(
         n_frames=n_frames, n_clips=n_clips, clip_length=clip_length, interval=interval
     )
-    if rule not in _STARTS:
-        raise ValueError(
-            f"Invalid parameter value: rule={rule!r}. Valid values are "
-            f"{', '.join(map(repr, _STARTS))}."
-        )
-    starts = _STARTS[rule](n_frames, n_clips, clip_length, interval)
+    # Latest start of a clip that fits into the video.
+    last = max(n_frames - ((clip_length - 1) * interval + 1), 0)
+    if rule == "0.x":
+        # A distance of 0, and so only starts at 0, if the video is shorter than a clip.
+        distance = max(n_frames - clip_length * interval + 1, 0) / n_clips
+        starts = (np.arange(n_clips) * distance + distance / 2).astype(np.int64)
+    elif rule != "1.x":
+        raise invalid("rule", rule, "'0.x', '1.x'")
+    elif clip_length == 1:
+        starts = sample_segments(n_frames, n_clips)
+    elif n_clips == 1:
+        starts = np.array([last // 2])
+    else:
+        starts = np.linspace(0, last, n_clips).round().astype(np.int64)
     return (starts[:, None] + np.arange(clip_length) * interval) % n_frames
 
 
-def _starts_of_0x(
-    n_frames: int, n_clips: int, clip_length: int, interval: int
-) -> Frames:
-    span = clip_length * interval
-    if n_frames < span:
-        return np.zeros(n_clips, dtype=np.int64)
-    distance = (n_frames - span + 1) / n_clips
-    return (np.arange(n_clips) * distance + distance / 2).astype(np.int64)
-
-
-def _starts_of_1x(
-    n_frames: int, n_clips: int, clip_length: int, interval: int
-) -> Frames:
-    if clip_length == 1:  # Clips of one frame are the middles of segments.
-        return sample_segments(n_frames, n_clips)
-    last = max(n_frames - ((clip_length - 1) * interval + 1), 0)
-    if n_clips == 1:
-        return np.array([last // 2])
-    return np.linspace(0, last, n_clips).round().astype(np.int64)
-
-
-_STARTS = {"0.x": _starts_of_0x, "1.x": _starts_of_1x}
-
-
 def _check(**numbers: int) -> None:
-    """Raise ValueError for the first number that is none of 1 or more."""
+    """Raise ValueError for the first value that is not an integer of 1 or more."""
     for name, value in numbers.items():
-        if not integer(1).holds(value):
-            raise ValueError(
-                f"Invalid parameter value: {name}={value!r}. Valid values are "
-                f"{integer(1).text}."
-            )
+        check_accepted(name, value, integer(1))

@@ -1,21 +1,27 @@
-"""What the parameters of the generated embeddings may be."""
+"""Sizes, distances and seed of generated embeddings, checked against each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
+
+from ..utils.accepted import Accepted, check_accepted, integer, invalid, number
 
 # Where neither n_datasets nor a sequence says how many.
 DEFAULT_N_DATASETS = 3
 
 Seed = int | np.random.RandomState | None
 
+AT_LEAST_0 = number(0, math.inf)
 
-class Problem(NamedTuple):
+
+@dataclass(frozen=True)
+class Problem:
     """The parameters, one value per dataset, and the seed of all random streams."""
 
     n_samples: tuple[int, ...]
@@ -37,7 +43,7 @@ def check_problem(
 ) -> Problem:
     """Check all parameters against their ranges and each other."""
     if n_datasets is not None:
-        check_number("n_datasets", n_datasets, Integral, 1)
+        check_accepted("n_datasets", n_datasets, integers_from(1))
     n_found = n_datasets
     values: tuple[Any, ...] = (n_samples, n_classes, n_features)
     for value in values:
@@ -49,50 +55,44 @@ def check_problem(
     features = _per_dataset("n_features", n_features, n, 1)
     for i in range(n):
         if samples[i] < classes[i]:
-            raise _invalid(
-                "n_samples",
-                n_samples,
-                f"at least n_classes, which is {classes[i]} for dataset_{i}",
-            )
+            accepted = f"at least n_classes, which is {classes[i]} for dataset_{i}"
+            raise invalid("n_samples", n_samples, accepted)
     if min(features) < max(classes):
-        raise _invalid(
-            "n_features",
-            n_features,
-            f"at least the largest of n_classes, which is {max(classes)}",
-        )
-    check_number("class_sep", class_sep, Real, 0)
-    check_number("own_share", own_share, Real, 0, 1)
+        accepted = f"at least the largest of n_classes, which is {max(classes)}"
+        raise invalid("n_features", n_features, accepted)
+    check_accepted(
+        "class_sep", class_sep, Accepted(AT_LEAST_0.holds, "finite numbers >= 0")
+    )
+    share = Accepted(
+        lambda v: AT_LEAST_0.holds(v) and v <= 1, "finite numbers >= 0 and <= 1"
+    )
+    check_accepted("own_share", own_share, share)
     seed = _draw_seed(random_state)
     return Problem(samples, classes, features, float(class_sep), float(own_share), seed)
 
 
 def _per_dataset(name: str, value: Any, n_datasets: int, low: int) -> tuple[int, ...]:
     """Return one whole number per dataset."""
+    accepted = integers_from(low)
     if isinstance(value, Integral):
-        check_number(name, value, Integral, low)
+        check_accepted(name, value, accepted)
         return (int(value),) * n_datasets
     right_length = np.ndim(value) == 1 and 0 < len(value) == n_datasets
     if not right_length or not all(
         isinstance(v, Integral) and int(v) >= low for v in value
     ):
-        raise _invalid(
+        raise invalid(
             name,
             value,
-            f"integers >= {low}, and sequences of them with one for each dataset, "
-            f"here {max(n_datasets, 1)}",
+            f"{accepted.text}, and sequences of them with one for each dataset, here "
+            f"{max(n_datasets, 1)}",
         )
     return tuple(int(element) for element in value)
 
 
-def check_number(
-    name: str, value: Any, kind: type, low: float, high: float = math.inf
-) -> None:
-    """Raise ValueError unless the value is a finite number of the kind in the range."""
-    number = isinstance(value, kind) and not isinstance(value, bool)
-    if not (number and low <= value <= high and math.isfinite(value)):
-        what = "integers" if kind is Integral else "finite numbers"
-        upper = "" if high == math.inf else f" and <= {high}"
-        raise _invalid(name, value, f"{what} >= {low}{upper}")
+def integers_from(low: int) -> Accepted:
+    """Accept whole numbers from `low` up, whatever their size."""
+    return Accepted(integer(low, math.inf).holds, f"integers >= {low}")
 
 
 def _draw_seed(random_state: Any) -> int:
@@ -103,14 +103,5 @@ def _draw_seed(random_state: Any) -> int:
         return int(random_state.randint(2**32, dtype=np.uint64))
     if isinstance(random_state, Integral) and int(random_state) >= 0:
         return int(random_state)
-    raise _invalid(
-        "random_state",
-        random_state,
-        "None, integers >= 0 and instances of numpy.random.RandomState",
-    )
-
-
-def _invalid(name: str, value: Any, valid: str) -> ValueError:
-    return ValueError(
-        f"Invalid parameter value: {name}={value!r}. Valid values are {valid}."
-    )
+    accepted = "None, integers >= 0 and instances of numpy.random.RandomState"
+    raise invalid("random_state", random_state, accepted)
