@@ -13,6 +13,9 @@ import torch
 from sklearn.datasets import make_blobs
 from small_fits import Data
 
+# pytest cannot look for doctests in several modules of one name.
+collect_ignore_glob = ["*conftest.py"]
+
 # The session of nox for other people's tools is without Hypothesis.
 with suppress(ImportError):
     from hypothesis import HealthCheck, settings

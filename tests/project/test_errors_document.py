@@ -29,12 +29,14 @@ NOT_ON_THE_PAGE = {
     "embeddings/__main__": "speaks on the command line",
     "embeddings/_extraction": "needs a strange encoder",
     "embeddings/_manifests": "needs a file of a newer version, or a link",
+    "embeddings/_shards": "needs a damaged file",
     "encoders/_hugging_face": "needs models of the transformers library",
     "encoders/_onnx": "needs a module that loads samples",
     "encoders/video": "docs/video.md says what may go wrong",
     "inputs/feature_names": "needs a transformer of several datasets",
     "inspection": "says what a display is made of",
     "models/versioned_state": "needs a file of a newer version",
+    "utils/manifests": "needs a damaged file",
 }
 # But for these, by a part of their message, each with its reason.
 LEFT_OUT = {
@@ -137,24 +139,44 @@ def test_what_is_no_row_is_refused():
         read_page("```python\n1\n```\n| `clf.fit(X)` | ValueError: without ticks |")
 
 
+KINDS = {"ValueError", "TypeError", "kind", "UnidentifiedError"}
+# Functions that make such an error, the last argument being a part of its message.
+BUILDERS = {"invalid", "unsuitable"}
+
+
 def messages_of(module: str) -> list[str]:
     """Return of each message of a module that is raised its longest fixed part."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text())
     raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     parts = []
     for call in raised:
-        if isinstance(call, ast.Call) and call.args and _name(call) in KINDS:
-            fixed = [
-                node.value
-                for node in ast.walk(call.args[0])
-                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if isinstance(call, ast.Call) and call.args and _name(call) in KINDS | BUILDERS:
+            message = call.args[0 if _name(call) in KINDS else -1]
+            parts += [
+                longest_text(text) for text in [message, *assigned(message, tree)]
             ]
-            pieces = [piece for text in fixed for piece in text.split("...")]
-            parts.append(" ".join(max(pieces, key=len, default="").split()))
     return [part for part in parts if part]
 
 
-KINDS = {"ValueError", "TypeError", "kind", "UnidentifiedError"}
+def assigned(message: ast.expr, tree: ast.Module) -> list[ast.expr]:
+    """Return what a module assigns to the variable that holds a message."""
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(message, ast.Name)
+        and isinstance(node, ast.Assign)
+        and [message.id] == [ast.unparse(target) for target in node.targets]
+    ]
+
+
+def longest_text(message: ast.expr) -> str:
+    fixed = [
+        node.value
+        for node in ast.walk(message)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    pieces = [piece for text in fixed for piece in text.split("...")]
+    return " ".join(max(pieces, key=len, default="").split())
 
 
 def _name(call: ast.Call) -> str:

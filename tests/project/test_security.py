@@ -71,8 +71,8 @@ def latin1(text: bytes) -> bytes:
 TENSOR = pickle.dumps(torch.zeros(20_000), 2)[2:-1]
 DATA, STORAGE = b"h\x06", b"h\x08"  # what is remembered of it
 REFUSALS = (
-    "another codec|keys that are no texts|an instruction|_ordered|far more bytes|"
-    "type list|that its numbers do not fill|more numbers than bytes"
+    "another codec|keys that are no texts|an instruction|takes 0 positional|"
+    "far more bytes|type list|that its numbers do not fill|more numbers than bytes"
 )
 
 # What is short in a file, and without end in memory or in time.
@@ -576,8 +576,8 @@ def keyword(call: ast.Call, name: str) -> Any:
 # Where a user named the file as a pickle, or where what was just pickled is read. The
 # directory of a checkpoint holds pickles, which SECURITY.md says.
 PICKLES = {
-    "_checkpoint.py": ["pickle.loads"],
-    "_experts.py": ["pickle.loads"],
+    "classifier/checkpoint.py": ["pickle.loads"],
+    "experts/fit.py": ["pickle.loads"],
     "encoders/_sample_batches.py": ["pickle.loads"],
     "embeddings/__main__.py": ["joblib.load"],
 }

@@ -38,7 +38,7 @@ def test_every_warning_has_a_class_of_the_package():
         for category in warned(path.read_text("utf-8"))
     }
     # What ends a training is made where it ends, and warned of at the end of fit.
-    assert found - {"result.trained.problem"} <= set(exceptions.__all__)
+    assert found - {"state.problem"} <= set(exceptions.__all__)
     assert len(found) > 5
 
 
