@@ -119,9 +119,9 @@ MAX_FILE_LINES = 450
 
 MAX_TOP_FOLDERS = 10
 MAX_TOP_MODULES = 5
-MAX_DEPTH = 16
-MAX_RECORDS = 33
-MAX_USED_ONCE = 0.206
+MAX_DEPTH = 10
+MAX_RECORDS = 12
+MAX_USED_ONCE = 0.12
 
 
 def is_in(name: str | None, rooms: set[str]) -> bool:
