@@ -61,7 +61,8 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
     --------
     >>> from sklearn.datasets import load_iris
     >>> from jedi_sklearn import JEDIClassifier
-    >>>     >>> X, y = load_iris(return_X_y=True)
+    >>> from jedi_sklearn.metrics import evaluate
+    >>> X, y = load_iris(return_X_y=True)
     >>> X, y = {"iris": X}, {"iris": y}
     >>> clf = JEDIClassifier(max_epochs=5, random_state=0).fit(X, y)
     >>> evaluate(clf, X, y).shape

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.extmath import softmax
@@ -36,6 +37,7 @@ from ..inputs.training_data import (
     read_training_data,
     read_validation,
 )
+from ..models.distilled_classifier import DistilledClassifier
 from ..models.versioned_state import VersionedState
 from ..models.weights import Branch
 from ..utils.device import available_device
@@ -325,6 +327,18 @@ class JEDIClassifier(
     >>> clf.predict({"dataset_1": X["dataset_1"][:3]})["dataset_1"].shape
     (3,)
     """
+
+    # Set by fit; `after_training` computes them.
+    classes_: npt.NDArray
+    datasets_: list[str]
+    experts_: dict[str, Any]
+    kept_experts_: list[str]
+    students_: dict[str, DistilledClassifier]
+    teachers_: dict[str, DistilledClassifier]
+    history_: pd.DataFrame
+    n_iter_: int
+    _columns: dict[str, npt.NDArray[np.intp]]
+    _state: FitState
 
     def __init__(  # noqa: PLR0913, PLR0915 - the parameters of the method
         self,
