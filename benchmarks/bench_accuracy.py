@@ -31,8 +31,8 @@ from jedi_sklearn.training.losses import distillation_weights
 from jedi_sklearn.training.network.scaling import Scaling
 from jedi_sklearn.training.network.weights import (
     Task,
+    TeacherInput,
     Weights,
-    Wiring,
     first_adjustments,
     first_teachers,
 )
@@ -121,7 +121,7 @@ def _plain_network(
     ]
     tasks = [Task(name, i, i) for i, name in enumerate(problem.heads)]
     adjustments = first_adjustments(widths, 256, seed)
-    raw = Weights([], heads, first_teachers(heads, tasks, widths, Wiring()))
+    raw = Weights([], heads, first_teachers(heads, tasks, widths, TeacherInput()))
     scaled = scaling.enter_weights(raw, tasks, widths, sees_embeddings=True)
     network = PlainNetwork(widths, [len(head.coef) for head in heads])
     for layers, weights in (

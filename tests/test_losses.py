@@ -40,7 +40,7 @@ from jedi_sklearn.training.network.joint_network import (
     JointNetwork,
     teacher_dropout,
 )
-from jedi_sklearn.training.network.weights import Task, Weights, Wiring
+from jedi_sklearn.training.network.weights import Task, TeacherInput, Weights
 
 NO_TEACHER_DROPOUT = 1e6
 TEACHER_INPUTS = ["adjusted", "adjusted+predictions", "base", "predictions"]
@@ -192,7 +192,7 @@ def make_network(
         problem.weights,
         problem.tasks,
         Dropout(adjustment_dropout, units_per_class, generator),
-        Wiring.of(problem.teacher_input, **targets),
+        TeacherInput.of(problem.teacher_input, **targets),
     ).double()
 
 

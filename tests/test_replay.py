@@ -199,7 +199,10 @@ FITS: dict[str, tuple[dict[str, Any], int]] = {
     # Each phase has a network and an optimizer of its own.
     "alternating": ({"schedule": "alternating", "n_rounds": 2}, 4),
     "labelled_share": ({"labelled_share": 0.8}, 1),
-    "wiring": ({"teacher_input": "adjusted+predictions", "target_gradient": True}, 1),
+    "predictions": (
+        {"teacher_input": "adjusted+predictions", "target_gradient": True},
+        1,
+    ),
     "class_weight": ({"class_weight": "balanced", "teacher_loss": "cross_entropy"}, 1),
     "hardly a batch": ({"batch_size": 50}, 1),
 }

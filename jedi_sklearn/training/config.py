@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .network.weights import Wiring
+from .network.weights import TeacherInput
 from .schedules import Phase
 
 
@@ -16,7 +16,7 @@ class Optimisation(NamedTuple):
     ----------
     phases : sequence of Phase
         Who is trained, and for how many epochs.
-    wiring : Wiring
+    teacher_input : TeacherInput
         What teachers see, and what students see of them.
     batch_size : int
     labelled_share : float
@@ -47,7 +47,7 @@ class Optimisation(NamedTuple):
     """
 
     phases: Sequence[Phase]
-    wiring: Wiring
+    teacher_input: TeacherInput
     batch_size: int
     labelled_share: float
     learning_rate: float | str

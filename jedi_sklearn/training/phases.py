@@ -27,7 +27,7 @@ from .joint_net import JointNet
 from .losses import Objective
 from .network.dropout import Dropout
 from .network.joint_network import JointNetwork, to_numpy
-from .network.weights import Task, Weights, Wiring
+from .network.weights import Task, TeacherInput, Weights
 from .precision import dtype_of
 from .schedules import Phase
 
@@ -84,7 +84,9 @@ def run_phases(
         )
         patience = _patience(phase, optimisation, scores)
         net = _make_net(
-            partial(JointNetwork, start, tasks, dropout, _wiring(optimisation, phase)),
+            partial(
+                JointNetwork, start, tasks, dropout, _teacher_input(optimisation, phase)
+            ),
             _objective(objective, phase),
             phase,
             optimisation,
@@ -189,9 +191,9 @@ def _restarted(weights: Weights, first: Weights, phase: Phase) -> Weights:
     return weights._replace(teachers=first.teachers)
 
 
-def _wiring(optimisation: Optimisation, phase: Phase) -> Wiring:
+def _teacher_input(optimisation: Optimisation, phase: Phase) -> TeacherInput:
     # Teachers that are fixed do not follow the students either.
-    return optimisation.wiring._replace(fixed_targets=not phase.teachers)
+    return optimisation.teacher_input._replace(fixed_targets=not phase.teachers)
 
 
 def _objective(objective: Objective, phase: Phase) -> Objective:

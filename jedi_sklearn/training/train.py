@@ -15,7 +15,7 @@ from .callbacks.progress import TellEpochs
 from .callbacks.resume import Saving
 from .callbacks.validation import ScoreRows, Validation
 from .config import Optimisation
-from .data.features import StoredMatrix
+from .data.features import LazyFeatures
 from .data.rows import TrainingRows
 from .history import history_frame
 from .joint_net import JointNet
@@ -24,8 +24,8 @@ from .network.joint_network import to_numpy
 from .network.scaling import Scaling
 from .network.weights import (
     Task,
+    TeacherInput,
     Weights,
-    Wiring,
     first_adjustments,
     on_embeddings,
     random_teachers,
@@ -130,14 +130,14 @@ def train(
     if optimisation.learning_rate == "auto":
         rate = learning_rate_for(rows.features.shape[1])
         optimisation = optimisation._replace(learning_rate=rate)
-    wiring = optimisation.wiring
+    teacher_input = optimisation.teacher_input
     change_scale = partial(
         Scaling.enter_weights,
         tasks=tasks,
         widths=rows.widths,
-        sees_embeddings=wiring.base or wiring.adjusted,
+        sees_embeddings=teacher_input.base or teacher_input.adjusted,
     )
-    trained = partial(_trained, tasks, wiring, scaling, change_scale)
+    trained = partial(_trained, tasks, teacher_input, scaling, change_scale)
 
     scores = None
     if watchers.validation is not None:
@@ -166,7 +166,7 @@ def train(
 
 def _trained(
     tasks: Sequence[Task],
-    wiring: Wiring,
+    teacher_input: TeacherInput,
     scaling: Scaling,
     change_scale: Callable[[Scaling, Weights], Weights],
     net: JointNet,
@@ -176,8 +176,8 @@ def _trained(
     weights = change_scale(scaling.inverse(), to_numpy(net.module_))
     return Trained(
         weights=weights,
-        teachers=on_embeddings(weights, tasks, wiring),
-        teachers_see_base=wiring.base,
+        teachers=on_embeddings(weights, tasks, teacher_input),
+        teachers_see_base=teacher_input.base,
         history=history_frame(history, [task.name for task in tasks]),
         no_better=[False] * len(tasks),
         scaling=scaling,
@@ -200,12 +200,14 @@ def _complete(
         adjustments = first_adjustments(widths, optimisation.adjustment_units, seed)
         weights = weights._replace(adjustments=adjustments)
     if not weights.teachers:
-        teachers = random_teachers(weights.heads, widths, optimisation.wiring, seed)
+        teachers = random_teachers(
+            weights.heads, widths, optimisation.teacher_input, seed
+        )
         weights = weights._replace(teachers=teachers)
     return weights
 
 
 def _scaled(rows: TrainingRows, scaling: Scaling) -> TrainingRows:
-    if isinstance(rows.features, StoredMatrix):
+    if isinstance(rows.features, LazyFeatures):
         return rows._replace(features=rows.features.changed(scaling.apply))
     return rows._replace(features=scaling.apply(rows.features))

@@ -21,7 +21,7 @@ IN_MEMORY_BYTES = 2**26
 ROOM = 0.75
 
 
-class StoredMatrix:
+class LazyFeatures:
     """The matrix of all rows, whose parts lie elsewhere and are read when needed.
 
     Parameters
@@ -143,12 +143,12 @@ class Source(Protocol):
         """Hear which rows will be asked for next, in any order."""
 
 
-class Resident:
+class ResidentFeatures:
     """All features, in the memory of a device.
 
     Parameters
     ----------
-    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
+    features : ndarray or LazyFeatures of shape (n_rows, n_features), float32
     device : torch.device or str
     dtype : torch.dtype
         In which they are kept there.
@@ -158,7 +158,7 @@ class Resident:
 
     def __init__(
         self,
-        features: Features | StoredMatrix,
+        features: Features | LazyFeatures,
         device: torch.device | str,
         dtype: torch.dtype,
     ) -> None:
@@ -175,12 +175,12 @@ class Resident:
         pass  # They are here.
 
 
-class Streamed:
+class StreamedFeatures:
     """Features that are read for each batch.
 
     Parameters
     ----------
-    matrix : StoredMatrix
+    matrix : LazyFeatures
     device : torch.device or str
     dtype : torch.dtype
         Of what is given.
@@ -189,7 +189,7 @@ class Streamed:
     stays = False
 
     def __init__(
-        self, matrix: StoredMatrix, device: torch.device | str, dtype: torch.dtype
+        self, matrix: LazyFeatures, device: torch.device | str, dtype: torch.dtype
     ) -> None:
         self._matrix = matrix
         self._device = device
@@ -211,13 +211,13 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 def source_of(
-    features: Features | StoredMatrix, device: torch.device | str, dtype: torch.dtype
+    features: Features | LazyFeatures, device: torch.device | str, dtype: torch.dtype
 ) -> Source:
     """Return what gives the features of batches on a device."""
     n_bytes = features.shape[0] * features.shape[1] * dtype.itemsize
-    if isinstance(features, StoredMatrix) and n_bytes > _room_on(device):
-        return Streamed(features, device, dtype)
-    return Resident(features, device, dtype)
+    if isinstance(features, LazyFeatures) and n_bytes > _room_on(device):
+        return StreamedFeatures(features, device, dtype)
+    return ResidentFeatures(features, device, dtype)
 
 
 def _room_on(device: torch.device | str) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...inputs.row_weights import RowWeights
-from .features import IN_MEMORY_BYTES, StoredMatrix
+from .features import IN_MEMORY_BYTES, LazyFeatures
 
 
 class TrainingRows(NamedTuple):
@@ -20,7 +20,7 @@ class TrainingRows(NamedTuple):
 
     Attributes
     ----------
-    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
+    features : ndarray or LazyFeatures of shape (n_rows, n_features), float32
         Embeddings of all experts side by side; rows sorted by dataset, within a
         dataset the labelled ones first.
     widths : tuple of int
@@ -36,7 +36,7 @@ class TrainingRows(NamedTuple):
         see their labels.
     """
 
-    features: npt.NDArray[np.float32] | StoredMatrix
+    features: npt.NDArray[np.float32] | LazyFeatures
     widths: tuple[int, ...]
     n_rows: tuple[int, ...]
     labels: tuple[npt.NDArray[np.int64], ...]
@@ -128,8 +128,8 @@ def stack_rows(
 
 def _features(
     embeddings: Sequence[Sequence[Any]], orders: Sequence[npt.NDArray[np.intp]]
-) -> npt.NDArray[np.float32] | StoredMatrix:
+) -> npt.NDArray[np.float32] | LazyFeatures:
     """Return the matrix of all rows, those of each dataset in its order."""
-    matrix = StoredMatrix(embeddings, orders)
+    matrix = LazyFeatures(embeddings, orders)
     n_bytes = matrix.shape[0] * matrix.shape[1] * np.dtype(np.float32).itemsize
     return matrix if n_bytes > IN_MEMORY_BYTES else matrix[:]

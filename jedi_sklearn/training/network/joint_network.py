@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch, Scores
 from .dropout import Dropout, draw, mask_of, teacher_dropout
-from .layers import AdjustmentNet, LinearLayer, Part, of_parts
-from .weights import Task, Weights, Wiring
+from .layers import AdjustmentNet, LinearLayer, Part, linear_on_parts
+from .weights import Task, TeacherInput, Weights
 
 
 class JointNetwork(nn.Module):
@@ -25,7 +25,7 @@ class JointNetwork(nn.Module):
     tasks : sequence of Task
         In the order of the heads and teachers of the weights.
     dropout : Dropout
-    wiring : Wiring, optional
+    teacher_input : TeacherInput, optional
         By default teachers see the adjusted embeddings.
     """
 
@@ -34,7 +34,7 @@ class JointNetwork(nn.Module):
         weights: Weights,
         tasks: Sequence[Task],
         dropout: Dropout,
-        wiring: Wiring | None = None,
+        teacher_input: TeacherInput | None = None,
     ) -> None:
         super().__init__()
         self.widths = [len(weights_.up.intercept) for weights_ in weights.adjustments]
@@ -42,7 +42,7 @@ class JointNetwork(nn.Module):
         self.columns = list(map(slice, starts, starts[1:]))
         self.datasets = [task.dataset for task in tasks]
         self.experts = [task.expert for task in tasks]
-        self.wiring = wiring or Wiring()
+        self.teacher_input = teacher_input or TeacherInput()
         self.dropout = dropout
         self.teacher_dropout = [
             teacher_dropout(len(t.coef), t.coef.shape[1], dropout.units_per_class)
@@ -51,8 +51,8 @@ class JointNetwork(nn.Module):
         self.adjustments = nn.ModuleList(map(AdjustmentNet, weights.adjustments))
         self.heads = nn.ModuleList(map(LinearLayer, weights.heads))
         self.teachers = nn.ModuleList(map(LinearLayer, weights.teachers))
-        if self.wiring.fixed_targets:
-            moving = self.wiring._replace(fixed_targets=False)
+        if self.teacher_input.fixed_targets:
+            moving = self.teacher_input._replace(fixed_targets=False)
             self.first = JointNetwork(weights, tasks, dropout, moving)
             self.first.requires_grad_(False)
 
@@ -95,7 +95,9 @@ class JointNetwork(nn.Module):
         return Scores(students, teachers, targets)
 
     def _takes_targets_under_dropout(self) -> bool:
-        wanted = self.wiring.target_dropout and not self.wiring.fixed_targets
+        wanted = (
+            self.teacher_input.target_dropout and not self.teacher_input.fixed_targets
+        )
         return wanted and self.training
 
     def _under_shared_masks(
@@ -115,7 +117,7 @@ class JointNetwork(nn.Module):
         def parts(rows: Sequence[slice]) -> list[Part]:
             return self._teacher_parts(joint, rows, [drawn[r] for r in rows])
 
-        if self.wiring.target_gradient:
+        if self.teacher_input.target_gradient:
             everything = parts([slice(0, len(joint))] * len(own))
             students, targets = self._of_parts(adjusted, of_students, joint, everything)
             teachers = [target[rows] for target, rows in zip(targets, own, strict=True)]
@@ -123,7 +125,7 @@ class JointNetwork(nn.Module):
         students, teachers = self._of_parts(adjusted, of_students, joint, parts(own))
         with torch.no_grad():
             before, after = (
-                of_parts(joint, parts(rows), self.teachers)
+                linear_on_parts(joint, parts(rows), self.teachers)
                 for rows in (
                     [slice(0, rows.start) for rows in own],
                     [slice(rows.stop, len(joint)) for rows in own],
@@ -140,12 +142,12 @@ class JointNetwork(nn.Module):
 
     def _teacher_input(self, features: Tensor, adjusted: Tensor) -> Tensor:
         """Return what every teacher sees, of shape (n_rows, n_inputs)."""
-        seen = features if self.wiring.base else adjusted
-        if not self.wiring.predictions:
+        seen = features if self.teacher_input.base else adjusted
+        if not self.teacher_input.predictions:
             return seen
         everything = self._student_parts([slice(None)] * len(self.heads))
-        predictions = of_parts(adjusted, everything, self.heads)
-        kept = [seen] if self.wiring.base or self.wiring.adjusted else []
+        predictions = linear_on_parts(adjusted, everything, self.heads)
+        kept = [seen] if self.teacher_input.base or self.teacher_input.adjusted else []
         return torch.cat([*kept, *predictions], dim=1)
 
     def _student_parts(self, rows: Sequence[slice]) -> list[Part]:
@@ -184,18 +186,18 @@ class JointNetwork(nn.Module):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return what students and teachers say of what they see."""
         if joint is not adjusted:
-            students = of_parts(adjusted, of_students, self.heads)
-            return students, of_parts(joint, of_teachers, self.teachers)
-        scores = of_parts(
+            students = linear_on_parts(adjusted, of_students, self.heads)
+            return students, linear_on_parts(joint, of_teachers, self.teachers)
+        scores = linear_on_parts(
             adjusted, of_students + of_teachers, [*self.heads, *self.teachers]
         )
         return scores[: len(of_students)], scores[len(of_students) :]
 
     def _clean_targets(self, features: Tensor, change: Tensor) -> list[Tensor]:
         """Return what the teachers say of all rows, for the students to learn."""
-        if self.wiring.fixed_targets:
+        if self.teacher_input.fixed_targets:
             return self.first.targets(features)
-        moves = self.wiring.target_gradient and torch.is_grad_enabled()
+        moves = self.teacher_input.target_gradient and torch.is_grad_enabled()
         with torch.set_grad_enabled(moves):
             return self._clean_scores(features, change)
 
@@ -209,7 +211,7 @@ class JointNetwork(nn.Module):
         # it would be mostly noise.
         joint = self._teacher_input(features, features + change)
         everything = Part(slice(None), slice(None))
-        return of_parts(joint, [everything] * len(self.teachers), self.teachers)
+        return linear_on_parts(joint, [everything] * len(self.teachers), self.teachers)
 
     def _drop(self, x: Tensor, rate: float) -> Tensor:
         if not self.training or rate == 0.0:

@@ -76,7 +76,9 @@ class Part(NamedTuple):
         return part if self.mask is None else part * self.mask
 
 
-def of_parts(x: Tensor, parts: Sequence[Part], layers: Iterable[Any]) -> list[Tensor]:
+def linear_on_parts(
+    x: Tensor, parts: Sequence[Part], layers: Iterable[Any]
+) -> list[Tensor]:
     """Return what layers make of parts of a matrix, one part each, as losses want it.
 
     By PyTorch's own rules each part would have a gradient of the size of the whole
@@ -96,7 +98,7 @@ def of_parts(x: Tensor, parts: Sequence[Part], layers: Iterable[Any]) -> list[Te
     """
     pairs = [(layer.kernel, layer.bias) for layer in layers]
     weights = [weight for kind in zip(*pairs, strict=True) for weight in kind]
-    scores = _LinearOfParts.apply(x, parts, *_cast(weights, x.dtype))
+    scores = _LinearOnParts.apply(x, parts, *_cast(weights, x.dtype))
     return _cast(scores, torch.promote_types(x.dtype, torch.float32))
 
 
@@ -107,8 +109,8 @@ def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-class _LinearOfParts(torch.autograd.Function):
-    """See `of_parts`."""
+class _LinearOnParts(torch.autograd.Function):
+    """See `linear_on_parts`."""
 
     @staticmethod
     def forward(

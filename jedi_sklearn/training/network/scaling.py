@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from ...models.weights import Adjustment, Linear
-from ..data.features import StoredMatrix
+from ..data.features import LazyFeatures
 from .weights import Task, Weights
 
 # Of the features in double precision, of which statistics are taken.
@@ -35,7 +35,7 @@ class Scaling(NamedTuple):
 
     @classmethod
     def of(
-        cls, features: npt.NDArray[np.float32] | StoredMatrix, widths: Sequence[int]
+        cls, features: npt.NDArray[np.float32] | LazyFeatures, widths: Sequence[int]
     ) -> Self:
         """Return the scaling that standardises the embedding of each expert.
 
@@ -45,7 +45,7 @@ class Scaling(NamedTuple):
 
         Parameters
         ----------
-        features : ndarray or StoredMatrix of shape (n_rows, n_features)
+        features : ndarray or LazyFeatures of shape (n_rows, n_features)
         widths : sequence of int
             Width of each expert's embedding.
         """
@@ -141,7 +141,7 @@ def _change_units(down: Linear, up: Linear, factor: Vector) -> Adjustment:
     return Adjustment(down, up)
 
 
-def _moments(features: npt.NDArray[np.float32] | StoredMatrix) -> tuple[Vector, Vector]:
+def _moments(features: npt.NDArray[np.float32] | LazyFeatures) -> tuple[Vector, Vector]:
     """Return mean and variance of each column, in one reading, a part at a time.
 
     The parts are joined as by Chan, Golub and LeVeque: sums of squares are about the

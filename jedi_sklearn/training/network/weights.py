@@ -34,7 +34,7 @@ class Weights(NamedTuple):
     teachers: list[Linear]
 
 
-class Wiring(NamedTuple):
+class TeacherInput(NamedTuple):
     """What teachers see, and what students see of their teachers.
 
     Attributes
@@ -62,7 +62,7 @@ class Wiring(NamedTuple):
 
     @classmethod
     def of(cls, teacher_input: str, **targets: bool) -> Self:
-        """Return the wiring for a ``teacher_input`` of `JEDIClassifier`."""
+        """Return the teacher_input for a ``teacher_input`` of `JEDIClassifier`."""
         seen = teacher_input.split("+")
         return cls("base" in seen, "adjusted" in seen, "predictions" in seen, **targets)
 
@@ -95,7 +95,7 @@ def first_teachers(
     heads: Sequence[Linear],
     tasks: Sequence[Task],
     widths: Sequence[int],
-    wiring: Wiring,
+    teacher_input: TeacherInput,
 ) -> list[Linear]:
     """Return teachers that agree with their experts.
 
@@ -110,11 +110,11 @@ def first_teachers(
     tasks : sequence of Task
     widths : sequence of int
         Width of each expert's embedding.
-    wiring : Wiring
+    teacher_input : TeacherInput
     """
-    sizes = _input_sizes(heads, widths, wiring)
+    sizes = _input_sizes(heads, widths, teacher_input)
     starts = np.cumsum([0, *sizes])
-    sees_embeddings = wiring.base or wiring.adjusted
+    sees_embeddings = teacher_input.base or teacher_input.adjusted
     teachers = []
     for number, (head, task) in enumerate(zip(heads, tasks, strict=True)):
         n_classes = len(head.coef)
@@ -129,7 +129,10 @@ def first_teachers(
 
 
 def random_teachers(
-    heads: Sequence[Linear], widths: Sequence[int], wiring: Wiring, seed: int
+    heads: Sequence[Linear],
+    widths: Sequence[int],
+    teacher_input: TeacherInput,
+    seed: int,
 ) -> list[Linear]:
     """Return teachers that know nothing, as :class:`torch.nn.Linear` starts.
 
@@ -138,12 +141,12 @@ def random_teachers(
     heads : sequence of Linear
         Of the tasks' experts, for the numbers of classes.
     widths : sequence of int
-    wiring : Wiring
+    teacher_input : TeacherInput
     seed : int
         Of the weights and intercepts, uniform with variance 1 / (3 * n_inputs).
     """
     random = np.random.RandomState(seed)
-    n_inputs = sum(_input_sizes(heads, widths, wiring))
+    n_inputs = sum(_input_sizes(heads, widths, teacher_input))
     bound = 1.0 / np.sqrt(n_inputs)
     teachers = []
     for head in heads:
@@ -154,15 +157,15 @@ def random_teachers(
 
 
 def _input_sizes(
-    heads: Sequence[Linear], widths: Sequence[int], wiring: Wiring
+    heads: Sequence[Linear], widths: Sequence[int], teacher_input: TeacherInput
 ) -> list[int]:
     """Return the widths of the parts of a teacher's input."""
-    embeddings = list(widths) if wiring.base or wiring.adjusted else []
-    return embeddings + [len(h.coef) for h in heads] * wiring.predictions
+    embeddings = list(widths) if teacher_input.base or teacher_input.adjusted else []
+    return embeddings + [len(h.coef) for h in heads] * teacher_input.predictions
 
 
 def on_embeddings(
-    weights: Weights, tasks: Sequence[Task], wiring: Wiring
+    weights: Weights, tasks: Sequence[Task], teacher_input: TeacherInput
 ) -> list[Linear]:
     """Return the teachers as linear maps of the embeddings that they see.
 
@@ -173,9 +176,9 @@ def on_embeddings(
     ----------
     weights : Weights
     tasks : sequence of Task
-    wiring : Wiring
+    teacher_input : TeacherInput
     """
-    if not wiring.predictions:
+    if not teacher_input.predictions:
         return weights.teachers
     starts = np.cumsum([0, *(len(a.up.intercept) for a in weights.adjustments)])
     n_classes = [len(head.coef) for head in weights.heads]
@@ -190,7 +193,7 @@ def on_embeddings(
     for teacher in weights.teachers:
         seen = teacher.coef[:, -len(heads) :].astype(np.float64)
         coef = seen @ heads
-        if wiring.adjusted:
+        if teacher_input.adjusted:
             coef += teacher.coef[:, : -len(heads)]
         intercept = teacher.intercept + seen @ intercepts
         folded.append(Linear(coef.astype(np.float32), intercept.astype(np.float32)))
