@@ -124,7 +124,7 @@ def test_linear_on_parts__gradcheck(kind):
 
 
 class _Given:
-    """What `linear_on_parts` looks at in a layer."""
+    """Stand-in for a layer: a kernel and a bias."""
 
     def __init__(self, kernel: Tensor, bias: Tensor) -> None:
         self.kernel, self.bias = kernel, bias
