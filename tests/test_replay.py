@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,7 +106,8 @@ def _assert_padded(padded: Batch, batch: Batch, real: torch.Tensor) -> None:
 
 
 def _double(batch: Batch) -> Batch:
-    return batch._replace(
+    return replace(
+        batch,
         features=batch.features.double(),
         weights=batch.weights.double(),
         label_weights=[weights.double() for weights in batch.label_weights],

@@ -84,7 +84,7 @@ class JointNetwork(nn.Module):
         joint = self._joint(features, adjusted)  # (n_rows, n_inputs)
 
         # The first two terms of Eq. (1) are over the labelled rows of a model's own
-        # dataset, the third over all rows. Scores of other rows are never computed.
+        # dataset, the third over all rows; no term needs other scores than these.
         own = [batch.labelled[dataset] for dataset in self.datasets]
         all_rows = [slice(0, len(features))] * len(own)
         noisy = distil and self.training and self.teacher_input.noisy_targets
@@ -92,7 +92,12 @@ class JointNetwork(nn.Module):
         student_rows = all_rows if distil else own
         teacher_rows = all_rows if noisy and moving else own
 
-        masks = self._draw_masks(joint, own, shared=noisy)
+        rates = self.teacher_dropout if self.training else [0.0] * len(own)
+        masks = (
+            self.dropout.shared_masks(rates, *joint.shape)
+            if noisy
+            else self.dropout.teacher_masks(rates, own, joint.shape[1])
+        )
         students, teachers = self._scores(
             adjusted,
             self._student_parts(student_rows),
@@ -136,15 +141,6 @@ class JointNetwork(nn.Module):
         predictions = linear_on_parts(adjusted, everything, self.heads)
         embeddings = [seen] if self.teacher_input.sees_embeddings else []
         return torch.cat([*embeddings, *predictions], dim=1)
-
-    def _draw_masks(
-        self, joint: Tensor, own: Sequence[slice], *, shared: bool
-    ) -> TeacherMasks:
-        """Draw the masks of all rows, or just those of each teacher's own rows."""
-        rates = self.teacher_dropout if self.training else [0.0] * len(own)
-        if shared:
-            return self.dropout.shared_masks(rates, *joint.shape)
-        return self.dropout.teacher_masks(rates, own, joint.shape[1])
 
     def _student_parts(self, rows: Sequence[slice]) -> list[Part]:
         """Return the part of the adjusted embeddings that each head sees."""
