@@ -31,7 +31,7 @@ from jedi_sklearn.training.losses import distillation_weights
 from jedi_sklearn.training.network.scaling import Scaling
 from jedi_sklearn.training.network.weights import (
     Task,
-    Wiring,
+    TeacherInput,
     first_adjustments,
     first_teachers,
 )
@@ -120,7 +120,7 @@ def _plain_network(
     ]
     tasks = [Task(name, i, i) for i, name in enumerate(problem.heads)]
     adjustments = first_adjustments(widths, 256, seed)
-    raw = Weights([], heads, first_teachers(heads, tasks, widths, Wiring()))
+    raw = Weights([], heads, first_teachers(heads, tasks, widths, TeacherInput()))
     scaled = scaling.enter_weights(raw, tasks, widths, sees_embeddings=True)
     network = PlainNetwork(widths, [len(head.coef) for head in heads])
     for layers, weights in (

@@ -11,7 +11,7 @@ from ..inputs.read_y import Targets
 from ..models.distilled_classifier import DistilledClassifier
 from ..models.weights import Branch, linear_weights, unadjusted
 from ..training.from_params import tasks_of
-from ..training.network.weights import Wiring, on_embeddings
+from ..training.network.weights import TeacherInput, on_embeddings
 from .fit_state import FitState
 
 Models = dict[str, DistilledClassifier]
@@ -73,14 +73,14 @@ def distilled_classifiers(state: FitState) -> tuple[Models, Models]:
         name: branch._replace(adjustment=unadjusted(branch.width))
         for name, branch in adjusted.items()
     }
-    wiring = Wiring.of(state.teacher_input)
-    seen = list((plain if wiring.base else adjusted).values())
+    teacher_input = TeacherInput.of(state.teacher_input)
+    seen = list((plain if teacher_input.base else adjusted).values())
     tasks = tasks_of(list(adjusted), state.labelled, state.labelled)
     students, teachers = {}, {}
     for name, head, teacher in zip(
         state.labelled,
         state.weights.heads,
-        on_embeddings(state.weights, tasks, wiring),
+        on_embeddings(state.weights, tasks, teacher_input),
         strict=True,
     ):
         branch = adjusted[name]

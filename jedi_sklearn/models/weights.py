@@ -88,6 +88,11 @@ class Weights(NamedTuple):
     heads: list[Linear]
     teachers: list[Linear]
 
+    @property
+    def widths(self) -> list[int]:
+        """Width of each expert's embedding."""
+        return [len(adjustment.up.intercept) for adjustment in self.adjustments]
+
     def arrays(self) -> list[FloatArray]:
         """Return all arrays, in a fixed order."""
         layers = [*self.heads, *self.teachers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .network.weights import Wiring
+from .network.weights import TeacherInput
 from .schedules import Phase
 
 
@@ -17,7 +17,7 @@ class TrainingConfig:
     ----------
     phases : sequence of Phase
         Who is trained, and for how many epochs.
-    wiring : Wiring
+    teacher_input : TeacherInput
         Input of the teachers, and how the students' targets are computed.
     batch_size : int
     labelled_share : float
@@ -49,7 +49,7 @@ class TrainingConfig:
     """
 
     phases: Sequence[Phase]
-    wiring: Wiring
+    teacher_input: TeacherInput
     batch_size: int
     labelled_share: float
     learning_rate: float | str

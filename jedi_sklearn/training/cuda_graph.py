@@ -1,4 +1,4 @@
-"""A training step that a GPU records once and replays, without the wait for Python."""
+"""Training steps recorded once as a CUDA graph and replayed without Python."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Steps before the recording: libraries choose their kernels, and memory is found.
+# Steps before the recording, in which libraries choose kernels and allocate memory.
 WARM_UP = 3
 
 Step = Callable[[Tensor, Tensor], None]
 
 
 class ReplayedStep:
-    """Steps on batches of one shape: the first few as they come, the rest replayed.
+    """Steps on batches of one shape: the first few are run, the rest replayed.
+
+    A small network's step is over sooner than Python has launched its kernels; a
+    replay is one launch.
 
     Parameters
     ----------
     step : callable
         Takes the two tensors of a padded batch (see `Batches.padded`), and reads and
-        writes nothing but tensors that stay where they are.
+        writes only tensors whose memory stays the same.
     n_columns : int
-        Of a padded batch.
+        Number of rows of a padded batch.
     generator : torch.Generator
-        From which the step draws.
+        Source of the step's random numbers, on the GPU.
     """
 
     def __init__(self, step: Step, n_columns: int, generator: torch.Generator) -> None:
@@ -38,6 +41,7 @@ class ReplayedStep:
         self._replay: Callable[[], Any] | None = None
 
     def __call__(self, rows: Tensor, real: Tensor) -> None:
+        # The recording reads this memory.
         self._rows.copy_(rows)
         self._real.copy_(real)
         self._n_steps += 1
@@ -53,7 +57,7 @@ class ReplayedStep:
 
 
 def aside(run: Callable[[], None]) -> None:
-    """Run on a stream of its own, as a recording asks of the steps before it."""
+    """Run on a separate stream, which CUDA requires of the steps before a recording."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -62,9 +66,9 @@ def aside(run: Callable[[], None]) -> None:
 
 
 def recorded(run: Callable[[], None], generator: torch.Generator) -> Callable[[], Any]:
-    """Record what a run asks of the GPU, without doing it; return what does it."""
+    """Record the kernels of a run without running them; return the replay."""
     graph = torch.cuda.CUDAGraph()
-    # So that every replay draws other numbers.
+    # Every replay then draws new numbers.
     graph.register_generator_state(generator)
     with torch.cuda.graph(graph):
         run()

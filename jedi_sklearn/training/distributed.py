@@ -1,7 +1,7 @@
 """Training by several processes, each on its share of every batch.
 
-All know the same rows, weights and shuffles; gradients are added up before each step,
-so that all take the same one. The processes are those of torch.distributed, where the
+All have the same rows, weights and shuffles; gradients are summed before each step, so
+that all take the same step. The processes are those of torch.distributed, if the
 program has started it.
 """
 
@@ -17,12 +17,12 @@ from torch import Tensor
 
 
 def n_processes() -> int:
-    """Return how many processes train together: 1 without torch.distributed."""
+    """Return the number of processes that train: 1 without torch.distributed."""
     return dist.get_world_size() if _together() else 1
 
 
 def rank() -> int:
-    """Return the number of this one among them."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if _together() else 0
 
 
@@ -30,6 +30,7 @@ def add_up(tensors: Sequence[Tensor]) -> None:
     """Replace tensors of one dtype and device by their sums over the processes."""
     if not _together() or not tensors:
         return
+    # One message for all tensors.
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     parts = flat.split([tensor.numel() for tensor in tensors])
@@ -38,9 +39,9 @@ def add_up(tensors: Sequence[Tensor]) -> None:
 
 
 def check_same(arrays: Sequence[npt.NDArray], device: str) -> None:
-    """Raise ValueError where the processes do not start from the same numbers.
+    """Raise ValueError if the processes do not start from the same numbers.
 
-    All of them do, so that none waits for another.
+    All of them raise it, so that none waits for another.
     """
     if not _together():
         return

@@ -14,7 +14,7 @@ from .losses import (
     distillation_sources,
     distillation_weights,
 )
-from .network.weights import Task, Wiring, first_teachers
+from .network.weights import Task, TeacherInput, first_teachers
 from .schedules import alternating, joint
 
 
@@ -48,13 +48,13 @@ def first_weights(
     """
     teachers = []
     if params["teacher_start"] == "expert":
-        teachers = first_teachers(heads, tasks, widths, wiring_of(params))
+        teachers = first_teachers(heads, tasks, widths, teacher_input_of(params))
     return Weights([], list(heads), teachers)
 
 
-def wiring_of(params: Mapping[str, Any]) -> Wiring:
+def teacher_input_of(params: Mapping[str, Any]) -> TeacherInput:
     """Return what teachers see, and what students see of them."""
-    return Wiring.of(
+    return TeacherInput.of(
         params["teacher_input"],
         target_dropout=params["target_dropout"],
         target_gradient=params["target_gradient"],
@@ -108,7 +108,7 @@ def config_of(params: Mapping[str, Any], seed: int) -> TrainingConfig:
         )
     return TrainingConfig(
         phases=phases,
-        wiring=wiring_of(params),
+        teacher_input=teacher_input_of(params),
         batch_size=params["batch_size"],
         labelled_share=params["labelled_share"],
         learning_rate=params["learning_rate"],

@@ -25,11 +25,11 @@ def history_frame(
     Parameters
     ----------
     epochs : sequence of mapping
-        As the net recorded them: ``train_loss``, ``terms`` (means over the rows, one
-        row for each of `TERMS`) and maybe those of `VALIDATION`. An epoch that was
-        interrupted lacks some, and is left out.
+        Records of the net: ``train_loss``, ``terms`` (means over the rows, one row for
+        each of `TERMS`) and possibly those of `VALIDATION`. Interrupted epochs, which
+        lack some, are left out.
     names : sequence of str
-        The students' datasets.
+        Names of the students' datasets.
 
     Returns
     -------

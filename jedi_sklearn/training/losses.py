@@ -1,7 +1,7 @@
 """The terms of Eq. (1) and the weights of Eq. (2), as pure functions.
 
-Every loss takes scores (logits) and returns one value a row; what sums and
-weighs them stands in `joint_loss`.
+Every loss takes scores (logits) and returns one value a row; `joint_loss` weighs and
+sums them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def hinge(scores: Tensor, labels: Tensor) -> Tensor:
 def one_vs_rest_hinge(scores: Tensor, labels: Tensor) -> Tensor:
     """Sum over the classes of the binary hinge, (n_rows,).
 
-    The own class is wanted above 1 and each other below -1, as by
+    The score of the own class should be above 1, every other below -1, as in
     ``SGDClassifier(loss="hinge")``.
     """
     return _one_vs_rest_violations(scores, labels).sum(dim=1)
@@ -46,7 +46,7 @@ def one_vs_rest_hinge(scores: Tensor, labels: Tensor) -> Tensor:
 def squared_hinge(scores: Tensor, labels: Tensor) -> Tensor:
     """Sum over the classes of the squared binary hinge, (n_rows,).
 
-    That of :class:`sklearn.svm.LinearSVC`.
+    The loss of :class:`sklearn.svm.LinearSVC`.
     """
     return _one_vs_rest_violations(scores, labels).square().sum(dim=1)
 
@@ -61,7 +61,7 @@ def soft_cross_entropy(scores: Tensor, targets: Tensor, temperature: float) -> T
     """Cross-entropy to the softened softmax of `targets`, (n_rows,).
 
     Multiplied by the square of the temperature, so that the size of the gradient
-    does not depend on it (Hinton et al., section 2).
+    does not depend on the temperature (Hinton et al., section 2).
     """
     if temperature == 1.0:
         return F.cross_entropy(scores, F.softmax(targets, dim=1), reduction="none")
@@ -105,7 +105,7 @@ DISTILLATION_LOSSES: dict[str, DistillationLoss] = {
 def classification_loss(
     parameter: str, loss: str | ClassificationLoss
 ) -> ClassificationLoss:
-    """Return the loss of a name, or a user's own after a trial of it.
+    """Return a loss by its name, or a user's own after a trial of it.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def classification_loss(
 
 
 def distillation_loss(parameter: str, loss: str | DistillationLoss) -> DistillationLoss:
-    """Return the loss of a name, or a user's own after a trial of it.
+    """Return a loss by its name, or a user's own after a trial of it.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def distillation_loss(parameter: str, loss: str | DistillationLoss) -> Distillat
 
 
 def _tried(parameter: str, loss: Callable[..., Tensor], *given: Any) -> Any:
-    """Return a user's loss if it makes of scores one value a row, with a gradient."""
+    """Return a user's loss if it gives one value a row, with a gradient."""
     scores = torch.zeros(2, 3, requires_grad=True)
     try:
         values = loss(scores, *given)
@@ -154,7 +154,7 @@ def distillation_weights(sizes: Sequence[float]) -> npt.NDArray[np.float64]:
     """Return the weights of Eq. (2), of shape (n_datasets, n_datasets).
 
     Row i holds the weights of a sample of dataset i, column j those of student j:
-    1 where i = j, else the share of dataset j in all rows.
+    1 where i = j, else dataset j's share of all rows.
 
     Parameters
     ----------
@@ -176,14 +176,15 @@ def distillation_weights(sizes: Sequence[float]) -> npt.NDArray[np.float64]:
 def distillation_sources(
     distill_from: str | Sequence[str] | None, datasets: Sequence[str]
 ) -> npt.NDArray[np.bool_]:
-    """Return which student learns from its teacher on whose rows (section 5.2).
+    """Return the datasets on whose rows each student is distilled (section 5.2).
 
     Parameters
     ----------
     distill_from : {"all", "own"}, sequence of str or None
-        Names of datasets, or "own" for the student's own dataset; None is no
-        dataset.
+        Names of datasets, or "own" for the student's own dataset; None stands for
+        no dataset.
     datasets : sequence of str
+        Names of all datasets.
 
     Returns
     -------
@@ -205,24 +206,26 @@ def distillation_sources(
 
 
 class Objective(NamedTuple):
-    """Eq. (1) but for its data.
+    """Eq. (1) without its data.
 
     Attributes
     ----------
     alpha, beta, gamma : float
         Weights of the three terms.
     student_loss, teacher_loss : callable
-        Scores (n_rows, n_classes) and class numbers (n_rows,) to one value a row.
+        Takes scores (n_rows, n_classes) and class numbers (n_rows,); returns one
+        value a row.
     distillation_loss : callable
-        Scores of students, those of teachers and the temperature to one value a row.
+        Takes scores of students and of teachers, and the temperature; returns one
+        value a row.
     temperature : float
     weights : ndarray or Tensor of shape (n_datasets, n_datasets)
         Weights of Eq. (2), see `distillation_weights`; zero where a student does
         not learn, see `distillation_sources`.
     sharpening : float
-        By which the teachers' scores are multiplied before students learn them.
+        Factor of the teachers' scores in the distillation loss.
     factors : Tensor of shape (3,), optional
-        alpha, beta and gamma where the steps are taken; see `on`.
+        alpha, beta and gamma on the device of the training; see `on`.
     """
 
     alpha: float
@@ -237,7 +240,10 @@ class Objective(NamedTuple):
     factors: Tensor | None = None
 
     def on(self, device: torch.device | str) -> Objective:
-        """Return the same with its numbers on a device, where steps need not wait."""
+        """Return the objective with its numbers on a device.
+
+        A copy from the CPU in each step would make the GPU wait.
+        """
         factors = (self.alpha, self.beta, self.gamma)
         return self._replace(
             weights=torch.as_tensor(self.weights, dtype=torch.float32, device=device),
@@ -246,13 +252,13 @@ class Objective(NamedTuple):
 
     @property
     def is_ours(self) -> bool:
-        """Whether all losses are those of this module, and none a user's own."""
+        """Whether all losses are from this module, none a user's own."""
         ours = {*CLASSIFICATION_LOSSES.values(), *DISTILLATION_LOSSES.values()}
         return {self.student_loss, self.teacher_loss, self.distillation_loss} <= ours
 
     @property
     def distils(self) -> bool:
-        """Whether there is a third term."""
+        """Whether the third term can be above zero."""
         return self.gamma > 0 and bool((self.weights != 0).any())
 
 
@@ -268,18 +274,20 @@ def joint_loss(
         The joint network's scores of the batch.
     batch : Batch
     datasets : sequence of int
-        The dataset of each student.
+        Dataset of each student.
 
     Returns
     -------
     loss : Tensor of shape ()
         Mean over the rows of the batch of Eq. (1).
     terms : Tensor of shape (3, n_students)
-        Sums over the rows, by their weights, of the three terms for each student,
-        before they are weighed by alpha, beta and gamma; without gradient.
+        Weighted sums over the rows of the three terms for each student, before they
+        are multiplied by alpha, beta and gamma; without gradient.
     """
+    # Sums over rows are dot products: one kernel weighs and adds.
     terms = []
     for i, given in zip(datasets, scores.students, strict=True):
+        # (n_labelled, n_classes): without distillation there are no other rows.
         own = given if scores.targets is None else given[batch.labelled[i]]
         losses = objective.student_loss(own, batch.labels[i])
         terms.append(batch.label_weights[i] @ losses)
@@ -290,7 +298,7 @@ def joint_loss(
         terms += [torch.zeros_like(term) for term in terms[: len(datasets)]]
     else:
         terms += _distillation(objective, scores, batch, datasets)
-    stacked = torch.stack(terms).view(3, len(datasets))
+    stacked = torch.stack(terms).view(3, len(datasets))  # term by student
     factors = objective.factors
     if factors is None:
         factors = stacked.new_tensor([objective.alpha, objective.beta, objective.gamma])
@@ -301,8 +309,10 @@ def joint_loss(
 def _distillation(
     objective: Objective, scores: Scores, batch: Batch, datasets: Sequence[int]
 ) -> list[Tensor]:
-    """Return for each student the sum over the rows of the third term."""
+    """Return the sum over the rows of the third term for each student."""
     assert scores.targets is not None
+    # w_ij of Eq. (2) for the dataset i of each row, (n_rows, n_datasets); then the
+    # weights of all rows for each student j.
     of_datasets = torch.as_tensor(objective.weights).to(batch.weights)
     weights = (of_datasets[batch.datasets] * batch.weights[:, None]).unbind(dim=1)
     return [

@@ -170,8 +170,8 @@ def make_net(
     config, objective = setup.config, setup.objective
     device = available_device(config.device)
     # Teachers that are fixed do not follow the students either.
-    wiring = config.wiring._replace(fixed_targets=not phase.teachers)
-    network = partial(JointNetwork, weights, setup.tasks, setup.dropout, wiring)
+    teacher_input = config.teacher_input._replace(fixed_targets=not phase.teachers)
+    network = partial(JointNetwork, weights, setup.tasks, setup.dropout, teacher_input)
     # Only the terms of Eq. (1) that train what the phase trains.
     terms = objective._replace(
         alpha=objective.alpha * phase.students, beta=objective.beta * phase.teachers

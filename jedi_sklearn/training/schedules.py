@@ -1,4 +1,4 @@
-"""Who is trained when and how fast, and when the distillation is on (section 3.1)."""
+"""Schedules of the training: phases, warm-up and learning rate (section 3.1)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 
 class Phase(NamedTuple):
-    """Some epochs in which the same weights are trained.
+    """Consecutive epochs in which the same weights are trained.
 
     Attributes
     ----------
     n_epochs : int
     students, teachers : bool
-        Which are trained; the adjustments are the students'.
+        Whether these are trained; the adjustments belong to the students.
     warmup_epochs : int
         Number of epochs before students learn from teachers.
     restart : bool
-        Whether what is trained starts from the first weights again.
+        Whether the weights that it trains start from the initial ones again.
     """
 
     n_epochs: int
@@ -26,15 +26,15 @@ class Phase(NamedTuple):
     restart: bool = False
 
     def distils(self, epoch: int) -> bool:
-        """Say whether students learn from teachers in an epoch, the first being 1."""
+        """Tell whether students learn from teachers in an epoch, counted from 1."""
         return self.students and epoch > self.warmup_epochs
 
 
 def learning_rate_for(n_features: int) -> float:
-    """Return the rate that "auto" stands for with so many features of all experts.
+    """Return the learning rate of "auto" for a number of features of all experts.
 
-    A step of Adam moves every weight by about the rate, and so what a layer says by
-    the rate for each of its inputs: the more there are, the smaller it must be. With
+    A step of Adam moves every weight by about the rate, and so a layer's output by
+    about the rate times its number of inputs: wide layers need a smaller one. With
     few features it is the rate that was best on `load_glyphs`, at the paper's width
     about the paper's; in between it falls with the square of the width.
 
@@ -65,15 +65,16 @@ def joint(max_epochs: int, warmup_epochs: int) -> list[Phase]:
 
 
 def alternating(max_epochs: int, n_rounds: int, *, restart: bool) -> list[Phase]:
-    """Return rounds of teachers, then students, each with the others fixed.
+    """Return rounds of teachers, then students, each with the others' weights fixed.
 
     Parameters
     ----------
     max_epochs : int
-        Of all phases together, shared out as evenly as whole numbers allow.
+        Number of epochs of all phases, shared out as evenly as whole numbers allow.
     n_rounds : int
+        Number of pairs of phases.
     restart : bool
-        Whether each phase trains from the first weights again.
+        Whether each phase trains from the initial weights again.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from .callbacks.progress import TellEpochs
 from .callbacks.resume import Saving
 from .callbacks.validation import ScoreRows, Validation
 from .config import TrainingConfig
-from .data.features import StoredMatrix
+from .data.features import LazyFeatures
 from .data.rows import TrainingRows
 from .history import history_frame
 from .losses import Objective
@@ -123,10 +123,10 @@ def train(
     if config.learning_rate == "auto":
         rate = learning_rate_for(rows.features.shape[1])
         config = replace(config, learning_rate=rate)
-    wiring = config.wiring
+    teacher_input = config.teacher_input
 
     def rescaled(weights: Weights, by: Scaling) -> Weights:
-        sees_embeddings = wiring.base or wiring.adjusted
+        sees_embeddings = teacher_input.base or teacher_input.adjusted
         return by.enter_weights(
             weights, tasks, rows.widths, sees_embeddings=sees_embeddings
         )
@@ -174,12 +174,12 @@ def _complete(
         adjustments = first_adjustments(widths, config.adjustment_units, seed)
         weights = weights._replace(adjustments=adjustments)
     if not weights.teachers:
-        teachers = random_teachers(weights.heads, widths, config.wiring, seed)
+        teachers = random_teachers(weights.heads, widths, config.teacher_input, seed)
         weights = weights._replace(teachers=teachers)
     return weights
 
 
 def _scaled(rows: TrainingRows, scaling: Scaling) -> TrainingRows:
-    if isinstance(rows.features, StoredMatrix):
+    if isinstance(rows.features, LazyFeatures):
         return rows._replace(features=rows.features.changed(scaling.apply))
     return rows._replace(features=scaling.apply(rows.features))

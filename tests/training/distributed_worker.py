@@ -34,7 +34,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "one row at a time": {"batch_size": 1, "max_epochs": 1, **SLOW},
     "labelled_share": {"labelled_share": 0.8, **SLOW},
     "alternating": {"schedule": "alternating", "max_epochs": 4, "n_rounds": 2, **SLOW},
-    "all of the wiring": {
+    "predictions": {
         "teacher_input": "adjusted+predictions",
         "target_gradient": True,
         "class_weight": "balanced",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,7 +106,8 @@ def _assert_padded(padded: Batch, batch: Batch, real: torch.Tensor) -> None:
 
 
 def _double(batch: Batch) -> Batch:
-    return batch._replace(
+    return replace(
+        batch,
         features=batch.features.double(),
         weights=batch.weights.double(),
         label_weights=[weights.double() for weights in batch.label_weights],
@@ -199,7 +201,10 @@ FITS: dict[str, tuple[dict[str, Any], int]] = {
     # Each phase has a network and an optimizer of its own.
     "alternating": ({"schedule": "alternating", "n_rounds": 2}, 4),
     "labelled_share": ({"labelled_share": 0.8}, 1),
-    "wiring": ({"teacher_input": "adjusted+predictions", "target_gradient": True}, 1),
+    "predictions": (
+        {"teacher_input": "adjusted+predictions", "target_gradient": True},
+        1,
+    ),
     "class_weight": ({"class_weight": "balanced", "teacher_loss": "cross_entropy"}, 1),
     "hardly a batch": ({"batch_size": 50}, 1),
 }

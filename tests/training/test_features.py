@@ -25,7 +25,7 @@ from small_fits import small_classifier, weights_of
 from jedi_sklearn.embeddings import EmbeddingStore
 from jedi_sklearn.training.data import features as matrix
 from jedi_sklearn.training.data import rows as layout
-from jedi_sklearn.training.data.features import StoredMatrix
+from jedi_sklearn.training.data.features import LazyFeatures
 
 HERE = Path(__file__).parent
 
@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 def fit_streamed(clf, *data, **further):
     """Fit with every batch read when it is trained on, from a store or from arrays."""
     taken = []
-    original = matrix.Streamed.take
+    original = matrix.StreamedFeatures.take
 
     def take(self, rows, there):
         taken.append(len(rows))
@@ -41,8 +41,8 @@ def fit_streamed(clf, *data, **further):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "IN_MEMORY_BYTES", 0)
-        patch.setattr(matrix.Streamed, "take", take)
-        patch.setattr(matrix.Resident, "__init__", _refuse)
+        patch.setattr(matrix.StreamedFeatures, "take", take)
+        patch.setattr(matrix.ResidentFeatures, "__init__", _refuse)
         clf.fit(*data, **further)
     assert taken
     return clf
@@ -51,7 +51,7 @@ def fit_streamed(clf, *data, **further):
 def fit_in_memory(clf, *data, **further):
     """Fit with the features of all rows in one matrix."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matrix.Streamed, "__init__", _refuse)
+        patch.setattr(matrix.StreamedFeatures, "__init__", _refuse)
         return clf.fit(*data, **further)
 
 
@@ -270,7 +270,7 @@ def test_matrix__of_stored_parts__is_that_of_arrays(made, data):
     whole = np.concatenate(
         [np.hstack(own)[order] for own, order in zip(parts, orders, strict=True)]
     )
-    lying = StoredMatrix(stored, orders)
+    lying = LazyFeatures(stored, orders)
     assert lying.shape == whole.shape
     assert len(lying) == len(whole)
     n = len(whole)
@@ -288,7 +288,7 @@ def test_matrix__of_stored_parts__is_that_of_arrays(made, data):
 
 def test_matrix__that_will_need_rows__asks_for_them_where_they_lie():
     parts = [[Lying(np.eye(4, dtype=np.float32))], [Lying(np.eye(4, dtype=np.float32))]]
-    lying = StoredMatrix(parts, [np.array([3, 2, 1, 0]), np.arange(4)])
+    lying = LazyFeatures(parts, [np.array([3, 2, 1, 0]), np.arange(4)])
     lying.will_need(np.array([0, 1, 6]))
     assert parts[0][0].asked == [3, 2]
     assert parts[1][0].asked == [2]
@@ -390,7 +390,7 @@ def test_matrix__of_arrays_of_any_layout__gives_their_rows(kind):
     if kind == "read-only":
         part.flags.writeable = False
     order = np.random.default_rng(1).permutation(20)
-    rows = StoredMatrix([[part, whole]], [order])
+    rows = LazyFeatures([[part, whole]], [order])
     chosen = np.array([0, 3, 4, 19])
     expected = np.column_stack([part, whole])[order[chosen]]
     np.testing.assert_array_equal(rows.take(chosen), expected)

@@ -1,4 +1,4 @@
-"""What students and teachers see and say, under each wiring and under dropout."""
+"""What students and teachers see and say, for each teacher input and under dropout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from jedi_sklearn.models.weights import Adjustment, Linear, Weights
 from jedi_sklearn.training.network.joint_network import to_numpy
 from jedi_sklearn.training.network.weights import (
     Task,
-    Wiring,
+    TeacherInput,
     first_adjustments,
     first_teachers,
     on_embeddings,
@@ -57,7 +57,7 @@ def _assert_each(given: list[Any], expected: list[Any], **tolerance: float) -> N
 
 
 # --------------------------------------------------------------------------------------
-# Wiring.
+# Input of the teachers.
 # --------------------------------------------------------------------------------------
 
 
@@ -70,10 +70,10 @@ def _assert_each(given: list[Any], expected: list[Any], **tolerance: float) -> N
         ("adjusted+predictions", (False, True, True)),
     ],
 )
-def test_wiring__of_teacher_input__what_teachers_see(teacher_input, seen):
-    wiring = Wiring.of(teacher_input, target_gradient=True)
-    assert wiring == Wiring(*seen, target_gradient=True)
-    assert Wiring() == Wiring.of("adjusted")
+def test_teacher_input__of_its_name__what_teachers_see(teacher_input, seen):
+    seen_by = TeacherInput.of(teacher_input, target_gradient=True)
+    assert seen_by == TeacherInput(*seen, target_gradient=True)
+    assert TeacherInput() == TeacherInput.of("adjusted")
 
 
 @pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
@@ -316,8 +316,8 @@ def test_target_gradient__under_dropout__through_the_same_masks(teacher_input):
 @pytest.mark.parametrize("teacher_input", TEACHER_INPUTS)
 def test_on_embeddings__equals_the_teacher_on_what_it_sees(teacher_input):
     problem = seen_by_teachers(FOUR, teacher_input)
-    wiring = Wiring.of(teacher_input)
-    folded = on_embeddings(problem.weights, problem.tasks, wiring)
+    seen_by = TeacherInput.of(teacher_input)
+    folded = on_embeddings(problem.weights, problem.tasks, seen_by)
     embeddings = []
     for i, row in rows_of(problem):
         bases = [e[row].astype(float) for e in problem.embeddings[i]]
@@ -325,7 +325,7 @@ def test_on_embeddings__equals_the_teacher_on_what_it_sees(teacher_input):
             adjustment(base)
             for adjustment, base in zip(problem.weights.adjustments, bases, strict=True)
         ]
-        embeddings.append(np.concatenate(bases if wiring.base else after))
+        embeddings.append(np.concatenate(bases if seen_by.base else after))
     for teacher, expected in zip(folded, _expected(problem, 1), strict=True):
         assert teacher.coef.dtype == teacher.intercept.dtype == np.float32
         assert teacher.coef.shape == (expected.shape[1], sum(_widths(problem)))
@@ -336,8 +336,8 @@ def test_on_embeddings__equals_the_teacher_on_what_it_sees(teacher_input):
 
 @pytest.mark.parametrize("teacher_input", ["base", "adjusted"])
 def test_on_embeddings__sees_no_prediction__the_teachers_as_they_are(teacher_input):
-    wiring = Wiring.of(teacher_input)
-    assert on_embeddings(FOUR.weights, FOUR.tasks, wiring) is FOUR.weights.teachers
+    seen_by = TeacherInput.of(teacher_input)
+    assert on_embeddings(FOUR.weights, FOUR.tasks, seen_by) is FOUR.weights.teachers
 
 
 def _with_first_teachers(problem: Problem, teacher_input: str) -> Problem:
@@ -345,7 +345,7 @@ def _with_first_teachers(problem: Problem, teacher_input: str) -> Problem:
         problem.weights.heads,
         problem.tasks,
         _widths(problem),
-        Wiring.of(teacher_input),
+        TeacherInput.of(teacher_input),
     )
     weights = problem.weights._replace(teachers=teachers)
     return problem._replace(weights=weights, teacher_input=teacher_input)
@@ -398,7 +398,9 @@ def test_first_teachers__change__leaves_the_heads_alone(teacher_input):
 def test_random_teachers__uniform_within_the_bounds_of_torch(teacher_input):
     rng = np.random.default_rng(0)
     heads = [Linear(rng.normal(size=(n, 30)), np.zeros(n)) for n in (40, 60)]
-    teachers = random_teachers(heads, [30, 50, 20], Wiring.of(teacher_input), seed=0)
+    teachers = random_teachers(
+        heads, [30, 50, 20], TeacherInput.of(teacher_input), seed=0
+    )
     n_inputs = {"base": 100, "predictions": 100}.get(teacher_input, 100)
     n_inputs += 100 * (teacher_input == "adjusted+predictions")
     bound = 1.0 / np.sqrt(n_inputs)
@@ -417,7 +419,7 @@ def test_random_teachers__uniform_within_the_bounds_of_torch(teacher_input):
 def test_random_teachers__same_seed_same_weights__other_seed_others(teacher_input):
     first, again, other = (
         random_teachers(
-            FOUR.weights.heads, _widths(FOUR), Wiring.of(teacher_input), seed
+            FOUR.weights.heads, _widths(FOUR), TeacherInput.of(teacher_input), seed
         )
         for seed in (5, 5, 6)
     )

@@ -17,7 +17,7 @@ from jedi_sklearn.training.network.layers import (
     AdjustmentNet,
     LinearLayer,
     Part,
-    of_parts,
+    linear_on_parts,
 )
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
@@ -73,7 +73,7 @@ def _gradients(scores: list[Tensor], wanted: list[Tensor]) -> list[Tensor]:
 def _assert_as_slices(
     x: Tensor, parts: list[Part], layers: list[LinearLayer], wanted: list[Tensor]
 ) -> None:
-    given, expected = of_parts(x, parts, layers), _by_slices(x, parts, layers)
+    given, expected = linear_on_parts(x, parts, layers), _by_slices(x, parts, layers)
     for here, there in zip(given, expected, strict=True):
         assert here.dtype == torch.float64
         torch.testing.assert_close(here, there)
@@ -102,14 +102,14 @@ PARTS = {
 
 
 @pytest.mark.parametrize("kind", PARTS)
-def test_of_parts__equals_slices_and_their_gradients(kind):
+def test_linear_on_parts__equals_slices_and_their_gradients(kind):
     parts, layers = PARTS[kind], _layers(PARTS[kind])
     x = _matrix(N_ROWS, N_COLUMNS).requires_grad_()
     _assert_as_slices(x, parts, layers, [x, *_weights(layers)])
 
 
 @pytest.mark.parametrize("kind", PARTS)
-def test_of_parts__gradcheck(kind):
+def test_linear_on_parts__gradcheck(kind):
     parts, layers = PARTS[kind], _layers(PARTS[kind])
     kernels = [layer.kernel.detach() for layer in layers]
     biases = [layer.bias.detach() for layer in layers]
@@ -118,20 +118,20 @@ def test_of_parts__gradcheck(kind):
     def of(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
         n = len(parts)
         pairs = zip(weights[:n], weights[n:], strict=True)
-        return tuple(of_parts(x, parts, [_Given(*pair) for pair in pairs]))
+        return tuple(linear_on_parts(x, parts, [_Given(*pair) for pair in pairs]))
 
     assert torch.autograd.gradcheck(of, [x.clone().requires_grad_() for x in given])
 
 
 class _Given:
-    """What `of_parts` looks at in a layer."""
+    """Stand-in for a layer: a kernel and a bias."""
 
     def __init__(self, kernel: Tensor, bias: Tensor) -> None:
         self.kernel, self.bias = kernel, bias
 
 
 @pytest.mark.parametrize("kind", PARTS)
-def test_of_parts__x_without_gradient__those_of_the_weights(kind):
+def test_linear_on_parts__x_without_gradient__those_of_the_weights(kind):
     parts, layers = PARTS[kind], _layers(PARTS[kind])
     x = _matrix(N_ROWS, N_COLUMNS)
     _assert_as_slices(x, parts, layers, _weights(layers))
@@ -139,7 +139,7 @@ def test_of_parts__x_without_gradient__those_of_the_weights(kind):
 
 
 @pytest.mark.parametrize("kind", PARTS)
-def test_of_parts__weights_without_gradient__that_of_x(kind):
+def test_linear_on_parts__weights_without_gradient__that_of_x(kind):
     parts, layers = PARTS[kind], _layers(PARTS[kind])
     for layer in layers:
         layer.requires_grad_(False)
@@ -147,22 +147,22 @@ def test_of_parts__weights_without_gradient__that_of_x(kind):
     _assert_as_slices(x, parts, layers, [x])
 
 
-def test_of_parts__one_layer_is_fixed__gradients_of_the_other():
+def test_linear_on_parts__one_layer_is_fixed__gradients_of_the_other():
     parts = PARTS["overlapping"]
     first, second = _layers(parts)
     first.requires_grad_(False)
     x = _matrix(N_ROWS, N_COLUMNS).requires_grad_()
     _assert_as_slices(x, parts, [first, second], [x, *second.parameters()])
-    scores = of_parts(x, parts, [first, second])
+    scores = linear_on_parts(x, parts, [first, second])
     sum(given.sum() for given in scores).backward()
     assert first.weight.grad is first.bias.grad is None
 
 
 @pytest.mark.parametrize("unused", [0, 1])
-def test_of_parts__scores_that_nobody_uses__no_gradient(unused):
+def test_linear_on_parts__scores_that_nobody_uses__no_gradient(unused):
     parts, layers = PARTS["overlapping"], _layers(PARTS["overlapping"])
     x = _matrix(N_ROWS, N_COLUMNS).requires_grad_()
-    of_parts(x, parts, layers)[1 - unused].square().sum().backward()
+    linear_on_parts(x, parts, layers)[1 - unused].square().sum().backward()
     (expected,) = torch.autograd.grad(
         _by_slices(x, parts, layers)[1 - unused].square().sum(), [x]
     )
@@ -170,10 +170,10 @@ def test_of_parts__scores_that_nobody_uses__no_gradient(unused):
     assert not layers[unused].weight.grad.any()
 
 
-def test_of_parts__nothing_needs_a_gradient__none():
+def test_linear_on_parts__nothing_needs_a_gradient__none():
     layers = _layers(PARTS["masks"])
     with torch.no_grad():
-        scores = of_parts(_matrix(N_ROWS, N_COLUMNS), PARTS["masks"], layers)
+        scores = linear_on_parts(_matrix(N_ROWS, N_COLUMNS), PARTS["masks"], layers)
     assert not any(given.requires_grad for given in scores)
 
 
@@ -187,21 +187,24 @@ def test_of_parts__nothing_needs_a_gradient__none():
         max_size=4,
     )
 )
-def test_of_parts__any_parts__equal_slices(parts):
+def test_linear_on_parts__any_parts__equal_slices(parts):
     layers = _layers(parts)
     x = _matrix(N_ROWS, N_COLUMNS).requires_grad_()
     _assert_as_slices(x, parts, layers, [x, *_weights(layers)])
 
 
 @pytest.mark.parametrize("kind", PARTS)
-def test_of_parts__bfloat16__scores_and_gradients_of_weights_in_float32(kind):
+def test_linear_on_parts__bfloat16__scores_and_gradients_of_weights_in_float32(kind):
     parts = [
         part if part.mask is None else part._replace(mask=part.mask.bfloat16())
         for part in PARTS[kind]
     ]
     exact, layers = _layers(parts), [layer.float() for layer in _layers(parts)]
     x = _matrix(N_ROWS, N_COLUMNS).bfloat16()
-    given, expected = of_parts(x, parts, layers), _by_slices(x.double(), parts, exact)
+    given, expected = (
+        linear_on_parts(x, parts, layers),
+        _by_slices(x.double(), parts, exact),
+    )
     for here, there in zip(given, expected, strict=True):
         assert here.dtype == torch.float32
         # Eight bits of a sum of six products.

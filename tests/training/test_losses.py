@@ -6,6 +6,7 @@ sections 3.2, 4.4 and 5 and nothing else.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ from jedi_sklearn.training.network.joint_network import (
     JointNetwork,
     teacher_dropout,
 )
-from jedi_sklearn.training.network.weights import Task, Wiring
+from jedi_sklearn.training.network.weights import Task, TeacherInput
 
 NO_TEACHER_DROPOUT = 1e6
 TEACHER_INPUTS = ["adjusted", "adjusted+predictions", "base", "predictions"]
@@ -192,7 +193,7 @@ def make_network(
         problem.weights,
         problem.tasks,
         Dropout(adjustment_dropout, units_per_class, generator),
-        Wiring.of(problem.teacher_input, **targets),
+        TeacherInput.of(problem.teacher_input, **targets),
     ).double()
 
 
@@ -231,7 +232,8 @@ def make_batch(problem: Problem, chosen: Any = None) -> Batch:
     if chosen is None:
         chosen = range(sum(problem.sizes))
     batch = batches.batch(torch.tensor(list(chosen), dtype=torch.int64))
-    return batch._replace(
+    return replace(
+        batch,
         features=batch.features.double(),
         weights=batch.weights.double(),
         label_weights=[weights.double() for weights in batch.label_weights],

@@ -24,7 +24,7 @@ from jedi_sklearn.training.losses import (
 from jedi_sklearn.training.losses import soft_cross_entropy as soft
 from jedi_sklearn.training.network.dropout import Dropout
 from jedi_sklearn.training.network.joint_network import JointNetwork
-from jedi_sklearn.training.network.weights import Task, Wiring
+from jedi_sklearn.training.network.weights import Task, TeacherInput
 
 WIDTHS, N_CLASSES, N_UNITS = (48, 64, 40), (5, 7, 3), 32
 N_ROWS = (50, 40, 35)
@@ -82,7 +82,7 @@ def _joint(plain: PlainNetwork, settings: Settings) -> JointNetwork:
         weights,
         [Task(f"d{i}", i, i) for i in range(3)],
         dropout,
-        Wiring(target_dropout=settings.target_dropout),
+        TeacherInput(target_dropout=settings.target_dropout),
     ).train()
 
 

@@ -86,7 +86,7 @@ class Dtypes(Callback):
         weights = list(net.module_.parameters())
         self.seen = SimpleNamespace(
             features=batch.features.dtype,
-            scores={s.dtype for group in y_pred for s in group or ()},
+            scores={s.dtype for group in vars(y_pred).values() for s in group or ()},
             weights={weight.dtype for weight in weights},
             gradients={weight.grad.dtype for weight in weights},
         )

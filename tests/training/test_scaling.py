@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_enter_weights__network_on_scaled_features__equals_that_on_raw(teacher_i
     entered = problem._replace(weights=_enter(scaling, problem, problem.weights))
     batch = make_batch(problem)
     mean, scale = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.scale)
-    scaled = batch._replace(features=(batch.features - mean) / scale)
+    scaled = replace(batch, features=(batch.features - mean) / scale)
     _assert_same_scores(make_network(entered)(scaled), make_network(problem)(batch))
     # The way back: one that was trained on scaled features works on raw ones.
     left = problem._replace(weights=_enter(scaling.inverse(), problem, problem.weights))
@@ -100,7 +101,9 @@ def test_enter_weights__network_on_scaled_features__equals_that_on_raw(teacher_i
 
 
 def _assert_same_scores(given: Scores, expected: Scores) -> None:
-    for group, others in zip(given, expected, strict=True):
+    for group, others in zip(
+        vars(given).values(), vars(expected).values(), strict=True
+    ):
         for here, there in zip(group, others, strict=True):
             np.testing.assert_allclose(here.detach(), there.detach(), atol=2e-5)
 

@@ -1,1 +1,1 @@
-"""Rows of a training, and batches of them."""
+"""Rows of the training, and batches of them."""

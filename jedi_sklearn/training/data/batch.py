@@ -1,14 +1,19 @@
-"""A batch, what a network says of it, and its place in an epoch."""
+"""A batch, the network's scores of it, an epoch of batches, and a place in it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """Some rows, in the order of `TrainingRows`.
+
+    So every set of rows that a term of the loss is over is a slice, and the network
+    and the loss need neither masks nor gathers.
 
     Attributes
     ----------
@@ -16,15 +21,15 @@ class Batch(NamedTuple):
     datasets : Tensor of shape (n_rows,), int64
         Number of each row's dataset.
     rows : list of slice
-        The rows of each dataset.
+        Rows of each dataset.
     labelled : list of slice
-        The labelled rows of each dataset.
+        Labelled rows of each dataset.
     labels : list of Tensor of shape (n_labelled,), int64
-        The class numbers of these.
+        Class numbers of the labelled rows.
     weights : Tensor of shape (n_rows,)
-        How much each row counts.
+        Weight of each row in the third term of the loss.
     label_weights : list of Tensor of shape (n_labelled,)
-        How much each labelled row counts where its label is seen.
+        Weight of each labelled row in the first two terms.
     size : int or Tensor of shape ()
         Number of rows over which the loss is a mean: that of the rows here, unless
         some are padding or other processes have more of them.
@@ -40,8 +45,9 @@ class Batch(NamedTuple):
     size: int | Tensor
 
 
-class Scores(NamedTuple):
-    """What the joint network says of a batch; one entry a student, in order.
+@dataclass(frozen=True)
+class Scores:
+    """Scores (logits) that the joint network gives a batch; one entry a student.
 
     Attributes
     ----------
@@ -61,20 +67,21 @@ class Scores(NamedTuple):
     targets: list[Tensor] | None
 
 
-class Epoch(NamedTuple):
-    """What a pass over the rows takes.
+@dataclass(frozen=True)
+class Epoch:
+    """A pass over the rows, and the sums that its means are divided by.
 
     Attributes
     ----------
     chosen : list of Tensor of int64
-        The row numbers of each batch, in ascending order.
+        Row numbers of each batch, in ascending order.
     borders : list of list of int
-        In each batch where the rows of each stratum begin, and where the last end.
+        For each batch the first row of each stratum, and the end of the last.
     n_rows : int
     weight : float
         Sum of the weights of the rows.
     label_weights : list of float
-        For each dataset the sum of those of its labelled rows.
+        For each dataset the sum of the weights of its labelled rows.
     drawn_from : Tensor
         State of the generator before the epoch was drawn.
     """
@@ -88,7 +95,7 @@ class Epoch(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place in an epoch.
+    """A place in an epoch, from which a training can go on.
 
     Attributes
     ----------
@@ -97,7 +104,7 @@ class Position(NamedTuple):
     n_done : int
         Number of batches before it.
     sums : Tensor
-        What a net has summed up over their rows.
+        Sums of the terms of the loss over the rows of these batches.
     """
 
     shuffles: Tensor

@@ -1,17 +1,16 @@
-"""From the rows to batches that need no masks, and what a network says of them.
+"""Shuffled batches of the training rows.
 
-A batch keeps the order of the rows, by dataset and with the labelled ones first, so
-that every set of rows that a term of the loss speaks of (those of a dataset, the
-labelled ones among them) is a slice.
+A batch keeps the order of the rows: by dataset, and with the labelled ones first. The
+labelled rows of a dataset are one stratum and its unlabelled rows the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,23 +23,23 @@ from .rows import TrainingRows
 class Batches:
     """Iterates over all rows once, shuffled, a whole batch at a time.
 
-    All batches have the same number of rows, or one less, and in each are as many of
-    a dataset's labelled and of its unlabelled rows as is their share, up to rounding.
+    All batches have the same number of rows, or one less, and each stratum has its
+    share of every batch, up to rounding.
 
     Parameters
     ----------
     rows : TrainingRows
     batch_size : int
-        The most rows of a batch, but for labelled ones that are added.
+        Largest number of rows in a batch, labelled ones that are added not counted.
     generator : torch.Generator
         Source of the shuffles, on the CPU.
     device : torch.device or str
-        Where the rows are kept and the batches made.
+        Device of the batches.
     labelled_share : float, default=0.0
-        Where fewer of all rows than this share have labels, every batch gets more
-        labelled rows, each in turn, so many that on average they make up the share.
+        Least share of labelled rows. If fewer rows have labels, labelled rows are
+        added to every batch, each in turn, until on average they make up this share.
     dtype : torch.dtype
-        Of the features.
+        Dtype of the features.
     """
 
     def __init__(
@@ -58,12 +57,13 @@ class Batches:
         self.n_rows = len(rows.features)
         self.strata = rows.strata
         self._starts = np.cumsum([0, *self.strata])
-        self.drawn = _drawn_in_an_epoch(self.strata, labelled_share)
+        self.drawn = _rows_in_an_epoch(self.strata, labelled_share)
         labels, label_weights = rows.of_labels
         datasets = np.repeat(np.arange(len(rows.n_rows)), rows.n_rows)
         self._weights = np.stack([rows.weights, label_weights])
-        self._weights_there = torch.from_numpy(self._weights).to(device)
-        self._numbers_there = torch.from_numpy(np.stack([labels, datasets])).to(device)
+        self._weights_on_device = torch.from_numpy(self._weights).to(device)
+        numbers = np.stack([labels, datasets])
+        self._numbers_on_device = torch.from_numpy(numbers).to(device)
 
     def __len__(self) -> int:
         return -(-self.n_rows // self.batch_size)
@@ -72,28 +72,33 @@ class Batches:
         return self.batches(self.epoch())
 
     def batches(self, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, or those from a number on."""
+        """Yield the batches of an epoch, from number `first` on.
+
+        With several processes, each yields its share of every batch.
+        """
         n, here = n_processes(), rank()
         following = [*epoch.chosen[1:], None]
         for chosen, after, borders in islice(
             zip(epoch.chosen, following, epoch.borders, strict=True), first, None
         ):
-            # One batch ahead, so that it can be read while this one is trained on.
+            # The next batch can be read while this one is trained on.
             if after is not None:
                 self.source.will_need(after[here::n])
-            # Of every stratum each process has its share, up to rounding.
+            # Every n-th row: each process has its share of every stratum, too.
             own = [-(-(border - here) // n) for border in borders]
-            yield self._batch(chosen[here::n], own)._replace(size=len(chosen))
+            yield replace(self._batch(chosen[here::n], own), size=len(chosen))
 
     def padded(self, epoch: Epoch) -> tuple[Tensor, Tensor]:
         """Return the batches of an epoch as matrices, of one shape in every epoch.
+
+        A recorded step is replayed on the same memory, and so wants one shape.
 
         Returns
         -------
         rows : Tensor of shape (n_batches, n_columns), int64
             Row numbers; each stratum has the same columns in all batches.
         real : Tensor of the same shape, float32
-            0 where a row is padding that is not to count, else 1.
+            0 for a row of padding, which must not count, else 1.
         """
         borders = np.array(epoch.borders)
         counts = np.diff(borders, axis=1).ravel()
@@ -102,7 +107,7 @@ class Batches:
         places = np.concatenate([np.arange(len(chosen)) for chosen in epoch.chosen])
         columns = np.array(self._columns)[strata] + places - borders[batch, strata]
         lengths = np.diff(self._columns)
-        # Of each stratum the first row: which does not matter.
+        # Padding is the first row of the stratum; any would do.
         firsts = np.repeat(self._starts[:-1], lengths)
         rows = torch.from_numpy(np.tile(firsts, (len(borders), 1)))
         real = torch.zeros(rows.shape, dtype=torch.float32)
@@ -117,17 +122,21 @@ class Batches:
 
     @property
     def _columns(self) -> list[int]:
-        """Where the strata begin in a padded batch, and where the last ends."""
-        # In as much of the epoch as has the rows of a batch and one of each stratum.
+        """First column of each stratum in a padded batch, and the end of the last.
+
+        Rows are dealt out evenly, each stratum by itself. So a batch spans at most
+        that part of the epoch that has its rows and one more of each stratum.
+        """
         n_rows = sum(self.drawn)
         share = (-(-n_rows // len(self)) + len(self.strata)) / n_rows
         most = [min(n, int(n * share) + 2) for n in self.drawn]
         return np.cumsum([0, *most]).tolist()
 
     def of_padded(self, rows: Tensor, real: Tensor) -> Batch:
-        """Return a batch of a row of each of the two matrices, on the device."""
+        """Return the batch of one row of each matrix of `padded`, on the device."""
         batch = self._of_rows(rows, rows, self._columns)
-        return batch._replace(
+        return replace(
+            batch,
             weights=batch.weights * real,
             label_weights=[
                 weights * real[part]
@@ -141,14 +150,19 @@ class Batches:
     def epoch(self) -> Epoch:
         """Shuffle the rows, and deal them out to batches."""
         drawn_from = self.generator.get_state()
-        # By NumPy, of which a call takes a third of the time where there are few rows.
-        rows = [
-            start + self._in_turn(n_rows, n_drawn)
-            for start, n_rows, n_drawn in zip(
-                self._starts, self.strata, self.drawn, strict=False
-            )
-        ]
-        # Those of each stratum evenly over the epoch, from a random point on.
+        # By NumPy, whose calls take a third of the time where there are few rows.
+        rows = []
+        for start, n_rows, n_drawn in zip(
+            self._starts, self.strata, self.drawn, strict=False
+        ):
+            # Every row comes once before one comes again.
+            turns = [
+                torch.randperm(n_rows, generator=self.generator).numpy()
+                for _ in range(0, n_drawn, max(1, n_rows))
+            ]
+            none = np.empty(0, np.int64)
+            rows.append(start + np.concatenate([*turns, none])[:n_drawn])
+        # Each stratum lies evenly over the epoch, from a random point on.
         offsets = torch.rand(
             len(rows), generator=self.generator, dtype=torch.float64
         ).numpy()
@@ -168,33 +182,23 @@ class Batches:
             drawn_from,
         )
 
-    def _in_turn(self, n_rows: int, n_drawn: int) -> npt.NDArray[np.int64]:
-        """Return so many numbers of rows, each once before one comes again."""
-        turns = [
-            torch.randperm(n_rows, generator=self.generator).numpy()
-            for _ in range(0, n_drawn, max(1, n_rows))
-        ]
-        if len(turns) == 1:
-            return turns[0]
-        return np.concatenate([*turns, np.empty(0, np.int64)])[:n_drawn]
-
     def batch(self, chosen: Tensor) -> Batch:
-        """Return the batch of the chosen row numbers, whatever their order."""
+        """Return the batch of row numbers in any order."""
         chosen = chosen.sort().values
         borders = np.searchsorted(chosen.numpy(), self._starts)
         return self._batch(chosen, borders.tolist())
 
     def _batch(self, chosen: Tensor, borders: list[int]) -> Batch:
-        there = chosen.to(self._weights_there.device, non_blocking=True)
-        return self._of_rows(chosen, there, borders)
+        on_device = chosen.to(self._weights_on_device.device, non_blocking=True)
+        return self._of_rows(chosen, on_device, borders)
 
-    def _of_rows(self, chosen: Tensor, there: Tensor, borders: list[int]) -> Batch:
+    def _of_rows(self, chosen: Tensor, on_device: Tensor, borders: list[int]) -> Batch:
         starts, ends_labelled, ends = borders[:-1:2], borders[1::2], borders[2::2]
         labelled = list(map(slice, starts, ends_labelled))
-        labels, datasets = self._numbers_there.index_select(1, there)
-        weights, label_weights = self._weights_there.index_select(1, there)
+        labels, datasets = self._numbers_on_device.index_select(1, on_device)
+        weights, label_weights = self._weights_on_device.index_select(1, on_device)
         return Batch(
-            features=self.source.take(chosen, there),
+            features=self.source.take(chosen, on_device),
             datasets=datasets,
             rows=list(map(slice, starts, ends)),
             labelled=labelled,
@@ -205,36 +209,27 @@ class Batches:
         )
 
 
-def _drawn_in_an_epoch(strata: Sequence[int], labelled_share: float) -> list[int]:
-    """Return how many rows of each stratum an epoch takes.
+def _rows_in_an_epoch(strata: Sequence[int], labelled_share: float) -> list[int]:
+    """Return the number of rows that an epoch takes of each stratum.
 
     Parameters
     ----------
     strata : sequence of int
-        See `TrainingRows`; every other one is labelled.
+        Numbers of labelled and unlabelled rows, in turn; see `TrainingRows`.
     labelled_share : float
-    """
-    n_labelled = sum(strata[::2])
-    if not n_labelled:
-        return list(strata)
-    more = _share_to_add(n_labelled / sum(strata), labelled_share) * sum(strata)
-    labelled = [n + round(more * n / n_labelled) for n in strata[::2]]
-    return [n for both in zip(labelled, strata[1::2], strict=True) for n in both]
-
-
-def _share_to_add(labelled: float, wanted: float) -> float:
-    """Return how many labelled rows to add for each row of a batch.
-
-    Parameters
-    ----------
-    labelled : float
-        Share of the labelled rows among all.
-    wanted : float
-        The least that their share in a batch is to be on average, below 1.
+        Least share of labelled rows in a batch on average, below 1.
 
     Examples
     --------
-    >>> _share_to_add(labelled=0.2, wanted=0.5)
-    0.6
+    >>> _rows_in_an_epoch([20, 80], labelled_share=0.5)
+    [80, 80]
     """
-    return round(max(0.0, (wanted - labelled) / (1.0 - wanted)), 12)
+    n_rows, n_labelled = sum(strata), sum(strata[::2])
+    if not n_labelled:
+        return list(strata)
+    # With a share s of labelled rows and a wanted share w, (s + x) / (1 + x) = w gives
+    # the number x of labelled rows to add for each row.
+    missing = labelled_share - n_labelled / n_rows
+    more = round(max(0.0, missing / (1.0 - labelled_share)), 12) * n_rows
+    labelled = [n + round(more * n / n_labelled) for n in strata[::2]]
+    return [n for both in zip(labelled, strata[1::2], strict=True) for n in both]

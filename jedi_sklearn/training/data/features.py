@@ -1,4 +1,4 @@
-"""The features of all rows: in the memory of a device, or read batch by batch."""
+"""Features of all rows: in the memory of a device, or read batch by batch."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Rows = npt.NDArray[np.intp]
-Features = npt.NDArray[np.float32]
+RowNumbers = npt.NDArray[np.intp]
+FeatureArray = npt.NDArray[np.float32]
 
-# Features are copied into one matrix up to this size; of larger ones, which lie in
-# stores or in arrays of their own, rows are read when they are needed.
+# Features up to this size are copied into one matrix. Larger ones stay in their stores
+# or arrays, and rows are read when they are needed.
 IN_MEMORY_BYTES = 2**26
 # Share of the free memory of a GPU that features may take.
 ROOM = 0.75
 
 
-class StoredMatrix:
-    """The matrix of all rows, whose parts lie elsewhere and are read when needed.
+class LazyFeatures:
+    """Matrix of all rows, whose parts lie elsewhere and are read when needed.
 
     Parameters
     ----------
     parts : sequence, one a dataset, of sequences of ndarray or StoredRows
         The embedding of the dataset's rows by each expert, (n_rows, n_features).
     orders : sequence of ndarray of int of shape (n_rows,)
-        For each dataset, which of its rows stands where.
+        For each dataset the numbers of its rows, in the order of the matrix.
     change : callable, optional
-        What is done to rows when they are read, (n_rows, n_features) to the same.
+        Function to apply to rows when they are read, (n_rows, n_features) to the same.
 
     Attributes
     ----------
@@ -42,8 +42,8 @@ class StoredMatrix:
     def __init__(
         self,
         parts: Sequence[Sequence[Any]],
-        orders: Sequence[Rows],
-        change: Callable[[Features], Features] | None = None,
+        orders: Sequence[RowNumbers],
+        change: Callable[[FeatureArray], FeatureArray] | None = None,
     ) -> None:
         self._parts = parts
         self._orders = orders
@@ -55,14 +55,14 @@ class StoredMatrix:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, run: slice) -> Features:
+    def __getitem__(self, run: slice) -> FeatureArray:
         return self.take(np.arange(len(self))[run])
 
-    def changed(self, change: Callable[[Features], Features]) -> Self:
-        """Return the matrix with something done to rows when they are read."""
+    def changed(self, change: Callable[[FeatureArray], FeatureArray]) -> Self:
+        """Return the matrix with a function applied to rows when they are read."""
         return type(self)(self._parts, self._orders, change)
 
-    def take(self, rows: Rows) -> Features:
+    def take(self, rows: RowNumbers) -> FeatureArray:
         """Read rows.
 
         Parameters
@@ -86,8 +86,8 @@ class StoredMatrix:
                     embedding.take(in_part, out=columns)
         return taken if self._change is None else self._change(taken)
 
-    def will_need(self, rows: Rows) -> None:
-        """Have rows read while something else is done.
+    def will_need(self, rows: RowNumbers) -> None:
+        """Start to read rows in the background.
 
         Parameters
         ----------
@@ -99,7 +99,9 @@ class StoredMatrix:
                 if not isinstance(embedding, np.ndarray):
                     embedding.will_need(in_part)
 
-    def _of_datasets(self, rows: Rows) -> Iterator[tuple[slice, Sequence[Any], Rows]]:
+    def _of_datasets(
+        self, rows: RowNumbers
+    ) -> Iterator[tuple[slice, Sequence[Any], RowNumbers]]:
         """Yield the places of each dataset's rows, its part, and the rows in that."""
         borders = np.searchsorted(rows, self._starts)
         for number, (first, last) in enumerate(pairwise(borders)):
@@ -108,15 +110,18 @@ class StoredMatrix:
                 yield slice(first, last), self._parts[number], in_part
 
 
-def _gather(embedding: Features, rows: Rows, out: Features) -> None:
+Features = FeatureArray | LazyFeatures
+
+
+def _gather(embedding: FeatureArray, rows: RowNumbers, out: FeatureArray) -> None:
     """Copy rows of an array into part of another."""
     is_tensor = embedding.flags.writeable and all(
         stride >= 0 and stride % embedding.itemsize == 0 for stride in embedding.strides
     )
-    if not is_tensor:
+    if not is_tensor:  # read-only, reversed or a field of records
         out[:] = embedding[rows]
         return
-    # By torch where it can be, in a third of NumPy's time, or less with more threads.
+    # Torch takes a third of NumPy's time, or less with more threads.
     torch.index_select(
         torch.from_numpy(embedding),
         0,
@@ -126,76 +131,81 @@ def _gather(embedding: Features, rows: Rows, out: Features) -> None:
 
 
 class Source(Protocol):
-    """Gives the features of a batch, on the device.
+    """Source of the features of batches on a device.
 
     Attributes
     ----------
     stays : bool
-        Whether all features are there.
+        Whether all features are in the memory of the device.
     """
 
     stays: bool
 
-    def take(self, rows: Tensor, there: Tensor) -> Tensor:
-        """Return rows by their numbers in ascending order, here and on the device."""
+    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
+        """Return rows in ascending order.
+
+        Their numbers are given twice, on the CPU and on the device, so that neither
+        kind of source copies them in the middle of a step.
+        """
 
     def will_need(self, rows: Tensor) -> None:
-        """Hear which rows will be asked for next, in any order."""
+        """Prepare for the rows of the next `take`, given in any order."""
 
 
-class Resident:
-    """All features, in the memory of a device.
+class ResidentFeatures:
+    """All features in the memory of a device, so that a batch is one kernel there.
 
     Parameters
     ----------
-    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
+    features : ndarray or LazyFeatures of shape (n_rows, n_features), float32
     device : torch.device or str
     dtype : torch.dtype
-        In which they are kept there.
+        Dtype in which they are kept.
     """
 
     stays = True
 
     def __init__(
         self,
-        features: Features | StoredMatrix,
+        features: Features,
         device: torch.device | str,
         dtype: torch.dtype,
     ) -> None:
         self._features = torch.empty(features.shape, dtype=dtype, device=device)
+        # A part at a time: lazy features need not fit into the memory of the CPU.
         at_once = max(1, IN_MEMORY_BYTES // (4 * features.shape[1]))
         for start in range(0, len(features), at_once):
             run = slice(start, start + at_once)
             self._features[run] = torch.from_numpy(features[run])
 
-    def take(self, rows: Tensor, there: Tensor) -> Tensor:
-        return self._features.index_select(0, there)
+    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
+        return self._features.index_select(0, on_device)
 
     def will_need(self, rows: Tensor) -> None:
-        pass  # They are here.
+        pass  # all rows are here
 
 
-class Streamed:
-    """Features that are read for each batch.
+class StreamedFeatures:
+    """Features that are read batch by batch.
 
     Parameters
     ----------
-    matrix : StoredMatrix
+    matrix : LazyFeatures
     device : torch.device or str
     dtype : torch.dtype
-        Of what is given.
+        Dtype of the batches.
     """
 
     stays = False
 
     def __init__(
-        self, matrix: StoredMatrix, device: torch.device | str, dtype: torch.dtype
+        self, matrix: LazyFeatures, device: torch.device | str, dtype: torch.dtype
     ) -> None:
         self._matrix = matrix
         self._device = device
         self._dtype = dtype
 
-    def take(self, rows: Tensor, there: Tensor) -> Tensor:
+    def take(self, rows: Tensor, on_device: Tensor) -> Tensor:
         taken = torch.from_numpy(self._matrix.take(rows.numpy()))
         return to_device(taken.to(self._dtype), self._device)
 
@@ -204,25 +214,21 @@ class Streamed:
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on a device, copied while that is still at something else."""
+    """Copy a tensor to a device, which goes on with its work meanwhile."""
     if torch.device(device).type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
 def source_of(
-    features: Features | StoredMatrix, device: torch.device | str, dtype: torch.dtype
+    features: Features, device: torch.device | str, dtype: torch.dtype
 ) -> Source:
-    """Return what gives the features of batches on a device."""
-    n_bytes = features.shape[0] * features.shape[1] * dtype.itemsize
-    if isinstance(features, StoredMatrix) and n_bytes > _room_on(device):
-        return Streamed(features, device, dtype)
-    return Resident(features, device, dtype)
-
-
-def _room_on(device: torch.device | str) -> float:
-    """Return how many bytes of features a device may hold besides its work."""
-    if torch.device(device).type != "cuda":
-        return 0.0  # Larger ones than those of `IN_MEMORY_BYTES` stay where they are.
-    free, _ = torch.cuda.mem_get_info(device)
-    return ROOM * free
+    """Return a source of batches: resident where there is room, else streamed."""
+    if isinstance(features, LazyFeatures):
+        room = 0.0  # larger than IN_MEMORY_BYTES, they are not copied on a CPU
+        if torch.device(device).type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            room = ROOM * free
+        if features.shape[0] * features.shape[1] * dtype.itemsize > room:
+            return StreamedFeatures(features, device, dtype)
+    return ResidentFeatures(features, device, dtype)

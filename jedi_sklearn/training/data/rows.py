@@ -1,6 +1,6 @@
-"""The rows of all datasets, laid out for training.
+"""Rows of all datasets, in the order of the training.
 
-Rows lie sorted by dataset, and within a dataset the labelled ones come first.
+They are sorted by dataset, and within a dataset the labelled rows come first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...inputs.row_weights import RowWeights
-from .features import IN_MEMORY_BYTES, StoredMatrix
+from .features import IN_MEMORY_BYTES, Features, LazyFeatures
 
 
 class TrainingRows(NamedTuple):
@@ -20,9 +20,8 @@ class TrainingRows(NamedTuple):
 
     Attributes
     ----------
-    features : ndarray or StoredMatrix of shape (n_rows, n_features), float32
-        Embeddings of all experts side by side; rows sorted by dataset, within a
-        dataset the labelled ones first.
+    features : ndarray or LazyFeatures of shape (n_rows, n_features), float32
+        Embeddings of all experts side by side.
     widths : tuple of int
         Width of each expert's embedding.
     n_rows : tuple of int
@@ -30,13 +29,13 @@ class TrainingRows(NamedTuple):
     labels : tuple of ndarray of shape (n_labelled,), int64
         For each dataset the class numbers of its labelled rows.
     weights : ndarray of shape (n_rows,), float32
-        How much each row counts in all terms of the loss, 1 on average.
+        Weight of each row in all terms of the loss, 1 on average.
     class_weights : tuple of ndarray of shape (n_labelled,), float32
-        For each dataset how much more its labelled rows count in the terms that
-        see their labels.
+        For each dataset a further factor of its labelled rows in the terms that see
+        their labels.
     """
 
-    features: npt.NDArray[np.float32] | StoredMatrix
+    features: Features
     widths: tuple[int, ...]
     n_rows: tuple[int, ...]
     labels: tuple[npt.NDArray[np.int64], ...]
@@ -59,7 +58,7 @@ class TrainingRows(NamedTuple):
 
     @property
     def of_labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The label of each row, and how much it counts there: -1 and 0 without one."""
+        """Label and label weight of each row: -1 and 0 for an unlabelled row."""
         labels = np.full(len(self.weights), -1)
         weights = np.zeros_like(self.weights)
         for start, of_rows, of_classes in zip(
@@ -84,13 +83,13 @@ def stack_rows(
     codes: Sequence[npt.NDArray[np.int64] | None],
     weights: Sequence[RowWeights] | None = None,
 ) -> TrainingRows:
-    """Lay out the rows of all datasets for training.
+    """Bring the rows of all datasets into the order of the training.
 
     Parameters
     ----------
     embeddings : sequence, one a dataset, of sequences of ndarray or StoredRows
         The embedding of the dataset's rows by each expert, (n_rows, n_features).
-        What is large is not copied but read batch by batch.
+        Large ones are not copied but read batch by batch.
     codes : sequence of ndarray of shape (n_rows,) or None
         Class numbers of each dataset's rows, negative where unlabelled; None for a
         dataset without labels.
@@ -114,22 +113,15 @@ def stack_rows(
         labels.append(code[labelled].astype(np.int64))
         row_weights.append(weight.rows[order])
         class_weights.append(weight.labels[labelled].astype(np.float32))
+    features = LazyFeatures(embeddings, orders)
+    n_bytes = features.shape[0] * features.shape[1] * np.dtype(np.float32).itemsize
     relative = np.concatenate(row_weights, dtype=np.float64)
     return TrainingRows(
-        _features(embeddings, orders),
+        features[:] if n_bytes <= IN_MEMORY_BYTES else features,
         tuple(widths),
         tuple(n_rows),
         tuple(labels),
-        # Their mean is 1, so that their unit does not matter.
+        # With a mean of 1 the unit of the weights does not matter.
         (relative / relative.mean()).astype(np.float32),
         tuple(class_weights),
     )
-
-
-def _features(
-    embeddings: Sequence[Sequence[Any]], orders: Sequence[npt.NDArray[np.intp]]
-) -> npt.NDArray[np.float32] | StoredMatrix:
-    """Return the matrix of all rows, those of each dataset in its order."""
-    matrix = StoredMatrix(embeddings, orders)
-    n_bytes = matrix.shape[0] * matrix.shape[1] * np.dtype(np.float32).itemsize
-    return matrix if n_bytes > IN_MEMORY_BYTES else matrix[:]

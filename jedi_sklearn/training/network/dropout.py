@@ -1,28 +1,29 @@
-"""Dropout from numbers of 16 bits, four of which torch draws in the time of one."""
+"""Dropout masks from 16-bit numbers, four of which torch draws in the time of one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# So many different numbers of 16 bits there are; the first is -LEVELS / 2.
+# Number of different 16-bit numbers; the smallest is -LEVELS / 2.
 LEVELS = 2**16
-# Four numbers each, from which on seeding another generator pays on a CPU.
+# Number of 64-bit words from which on seeding another generator pays on a CPU.
 MANY_WORDS = 2**14
 
 
-class Dropout(NamedTuple):
+@dataclass(frozen=True)
+class Dropout:
     """Rates of dropout, and the source of its masks.
 
     Attributes
     ----------
     adjustment : float
-        On what the adjustments add.
+        Dropout rate of the adjustments' outputs.
     units_per_class : float
         The k of Eq. (4), which gives the rate of each teacher's input.
     generator : torch.Generator
@@ -33,12 +34,83 @@ class Dropout(NamedTuple):
     units_per_class: float
     generator: torch.Generator
 
+    def drop(self, change: Tensor) -> Tensor:
+        """Return the adjustments' outputs under dropout, (n_rows, n_features)."""
+        if self.adjustment == 0.0:
+            return change
+        drawn = draw(change.shape, self.generator)
+        return change * mask_of(drawn, self.adjustment, change.dtype)
+
+    def teacher_masks(
+        self, rates: Sequence[float], own: Sequence[slice], n_inputs: int
+    ) -> TeacherMasks:
+        """Draw masks for some rows of each teacher's input.
+
+        Parameters
+        ----------
+        rates : sequence of float
+            Dropout rate of each teacher.
+        own : sequence of slice
+            Rows of each teacher.
+        n_inputs : int
+            Number of inputs of a teacher.
+        """
+        if not any(rates):
+            return TeacherMasks(rates)
+        # One kernel draws for all teachers.
+        lengths = [rows.stop - rows.start for rows in own]
+        drawn = draw((sum(lengths), n_inputs), self.generator).split(lengths)
+        return TeacherMasks(rates, drawn, [rows.start for rows in own])
+
+    def shared_masks(
+        self, rates: Sequence[float], n_rows: int, n_inputs: int
+    ) -> TeacherMasks:
+        """Draw masks for all rows of a batch, once for all teachers.
+
+        The masks of two teachers depend on each other, which does no harm: each term
+        of Eq. (1) sees those of one teacher alone.
+        """
+        if not any(rates):
+            return TeacherMasks(rates)
+        drawn = draw((n_rows, n_inputs), self.generator)
+        return TeacherMasks(rates, [drawn] * len(rates), [0] * len(rates))
+
+
+@dataclass(frozen=True)
+class TeacherMasks:
+    """Dropout masks of the teachers' inputs in one step.
+
+    They are kept as the numbers drawn, and made for the rows of a product right
+    before it: teachers may share numbers at different rates.
+
+    Attributes
+    ----------
+    rates : sequence of float
+        Dropout rate of each teacher.
+    drawn : sequence of Tensor of shape (n, n_inputs), int16
+        Numbers of each teacher, see `draw`; empty where all rates are 0.
+    starts : sequence of int
+        Row of the batch that each teacher's first numbers are for.
+    """
+
+    rates: Sequence[float]
+    drawn: Sequence[Tensor] = ()
+    starts: Sequence[int] = ()
+
+    def of(self, teacher: int, rows: slice, dtype: torch.dtype) -> Tensor | None:
+        """Return the mask of some rows of a teacher's input, None where all is kept."""
+        rate = self.rates[teacher]
+        if rate == 0.0:
+            return None
+        start = self.starts[teacher]
+        drawn = self.drawn[teacher][rows.start - start : rows.stop - start]
+        return mask_of(drawn, rate, dtype)
+
 
 def teacher_dropout(n_classes: int, n_features: int, units_per_class: float) -> float:
     """Return the dropout rate of a teacher's input, Eq. (4) of the paper.
 
-    So many inputs remain that there are `units_per_class` (the paper's k) for each
-    class on average, Eq. (5).
+    On average `units_per_class` inputs (the paper's k) remain for each class, Eq. (5).
 
     Examples
     --------
@@ -59,7 +131,7 @@ def draw(shape: Sequence[int], generator: torch.Generator) -> Tensor:
         return torch.empty(shape, dtype=torch.int16, device=generator.device)
     n_words = -(-prod(shape) // 4)
     if generator.device.type == "cpu" and n_words >= MANY_WORDS:
-        # By NumPy's fastest generator, in half the time of torch's once it is seeded.
+        # NumPy's fastest generator takes half the time of torch's, once it is seeded.
         seed = torch.randint(2**63 - 1, (), generator=generator)
         words = torch.from_numpy(np.random.SFC64(int(seed)).random_raw(n_words))
     else:
@@ -71,8 +143,8 @@ def draw(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 def mask_of(drawn: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
     """Return the factors of dropout: 0 where a number is dropped, else the scale.
 
-    Of one draw a higher rate keeps some of what a lower one keeps. A rate is met to
-    half a level, and what is kept is scaled by the rate that was met.
+    From the same numbers, a higher rate keeps a subset of what a lower one keeps. The
+    rate is met to half a level, and what is kept is scaled by the rate that was met.
 
     Parameters
     ----------
@@ -81,9 +153,10 @@ def mask_of(drawn: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
     rate : float
         From 0 to below 1.
     dtype : torch.dtype
-        Of the mask.
+        Dtype of the mask.
     """
     n_levels = max(1, round((1.0 - rate) * LEVELS))
     mask = torch.empty(drawn.shape, dtype=dtype, device=drawn.device)
+    # Compares straight into the mask, which saves a cast of booleans.
     torch.ge(drawn, LEVELS // 2 - n_levels, out=mask)
     return mask.mul_(LEVELS / n_levels)

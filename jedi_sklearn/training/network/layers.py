@@ -1,4 +1,4 @@
-"""Linear maps as the joint network needs them: in any precision, on parts of rows."""
+"""Linear layers of the joint network: in any precision, on parts of a matrix."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class LinearLayer(nn.Module):
         super().__init__()
         n_outputs, n_inputs = weights.coef.shape
         self.is_wide = n_inputs > n_outputs
-        # The longer side first: so the product that is its gradient is the faster
-        # one, on a CPU by up to a third.
+        # With the longer side first, the product that gives the weight's gradient is
+        # up to a third faster on a CPU.
         stored = weights.coef.T if self.is_wide else weights.coef
         self.weight = nn.Parameter(torch.tensor(np.ascontiguousarray(stored)).float())
         self.bias = nn.Parameter(torch.tensor(weights.intercept).float())
 
     @property
     def kernel(self) -> Tensor:
-        """What an input is multiplied by, of shape (n_inputs, n_outputs)."""
+        """The matrix to multiply inputs by, of shape (n_inputs, n_outputs)."""
         return self.weight if self.is_wide else self.weight.T
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,9 +44,9 @@ class LinearLayer(nn.Module):
 
 
 class AdjustmentNet(nn.Module):
-    """What the adjustment module adds to an embedding, Fig. 2 of the paper.
+    """The adjustment module without its skip connection, Fig. 2 of the paper.
 
-    Two layers with SiLU between.
+    The M of Eq. (3), with SiLU between its two factors.
 
     Shape: (n_rows, n_features) to (n_rows, n_features).
     """
@@ -65,7 +65,7 @@ class AdjustmentNet(nn.Module):
 
 
 class Part(NamedTuple):
-    """Rows and columns of a matrix, and what they are multiplied by, one by one."""
+    """Rows and columns of a matrix, and a mask to multiply them by elementwise."""
 
     rows: slice
     columns: slice
@@ -76,39 +76,41 @@ class Part(NamedTuple):
         return part if self.mask is None else part * self.mask
 
 
-def of_parts(x: Tensor, parts: Sequence[Part], layers: Iterable[Any]) -> list[Tensor]:
-    """Return what layers make of parts of a matrix, one part each, as losses want it.
+def linear_on_parts(
+    x: Tensor, parts: Sequence[Part], layers: Iterable[Any]
+) -> list[Tensor]:
+    """Apply each layer to its own part of a matrix.
 
-    By PyTorch's own rules each part would have a gradient of the size of the whole
-    matrix, to be added up; here all add to one.
+    PyTorch's own gradient of a slice has the size of the whole matrix, one for each
+    part, all to be added up. Here the products of the backward pass add to one matrix.
 
     Parameters
     ----------
     x : Tensor of shape (n_rows, n_columns)
     parts : sequence of Part
-        Which may overlap.
+        They may overlap.
     layers : iterable of LinearLayer
 
     Returns
     -------
     scores : list of Tensor of shape (n_rows_of_part, n_outputs)
-        In single precision, or that of `x` where it is double.
+        In single precision, or that of `x` if it is double: the losses need it.
     """
     pairs = [(layer.kernel, layer.bias) for layer in layers]
     weights = [weight for kind in zip(*pairs, strict=True) for weight in kind]
-    scores = _LinearOfParts.apply(x, parts, *_cast(weights, x.dtype))
+    scores = _LinearOnParts.apply(x, parts, *_cast(weights, x.dtype))
     return _cast(scores, torch.promote_types(x.dtype, torch.float32))
 
 
 def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    # Asked once: in a small network even the casts that change nothing take time.
+    # In a small network even casts that change nothing take time: ask once for all.
     if all(tensor.dtype is dtype for tensor in tensors):
         return list(tensors)
     return [tensor.to(dtype) for tensor in tensors]
 
 
-class _LinearOfParts(torch.autograd.Function):
-    """See `of_parts`."""
+class _LinearOnParts(torch.autograd.Function):
+    """See `linear_on_parts`."""
 
     @staticmethod
     def forward(
@@ -116,6 +118,8 @@ class _LinearOfParts(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         n = len(parts)
         inputs = [part.of(x) for part in parts]
+        # Only the shape of `x` is needed later. A part without a mask is a view of it,
+        # one with a mask a copy: kept, so that backward need not multiply again.
         ctx.parts, ctx.like = parts, x
         ctx.save_for_backward(*inputs, *weights[:n])
         return tuple(map(torch.addmm, weights[n:], inputs, weights[:n]))
@@ -126,9 +130,10 @@ class _LinearOfParts(torch.autograd.Function):
         inputs, kernels = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
         of_x, needed = None, ctx.needs_input_grad
         if needed[0]:
-            of_x = torch.zeros_like(ctx.like)
+            of_x = torch.zeros_like(ctx.like)  # (n_rows, n_columns)
             for part, kernel, g in zip(ctx.parts, kernels, gradients, strict=True):
                 own = of_x[part.rows, part.columns]
+                # Both add in place, in one kernel with the product or with the mask.
                 if part.mask is None:
                     own.addmm_(g, kernel.T)
                 else:

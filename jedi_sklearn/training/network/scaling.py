@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 
 from ...models.weights import Adjustment, Linear, Weights
-from ..data.features import StoredMatrix
-from .weights import Task
+from ..data.features import FeatureArray, Features
+from .weights import Task, linear_float32
 
-# Of the features in double precision, of which statistics are taken.
+# Size of the parts of the features, in double precision, in the statistics.
 BYTES_AT_ONCE = 2**26
 
 Vector = npt.NDArray[np.float64]
@@ -22,8 +22,8 @@ Vector = npt.NDArray[np.float64]
 class Scaling(NamedTuple):
     """Shift and scale of each feature: ``(x - mean) / scale``.
 
-    Weights enter and leave it exactly but for rounding, so that what is trained on
-    standardised features works on features as they come.
+    Weights can be folded into it and out of it, exactly but for rounding: trained on
+    standardised features, they work on raw ones.
 
     Attributes
     ----------
@@ -34,9 +34,7 @@ class Scaling(NamedTuple):
     scale: Vector
 
     @classmethod
-    def of(
-        cls, features: npt.NDArray[np.float32] | StoredMatrix, widths: Sequence[int]
-    ) -> Self:
+    def of(cls, features: Features, widths: Sequence[int]) -> Self:
         """Return the scaling that standardises the embedding of each expert.
 
         Every feature gets mean 0. The features of an expert are divided by one
@@ -45,7 +43,7 @@ class Scaling(NamedTuple):
 
         Parameters
         ----------
-        features : ndarray or StoredMatrix of shape (n_rows, n_features)
+        features : ndarray or LazyFeatures of shape (n_rows, n_features)
         widths : sequence of int
             Width of each expert's embedding.
         """
@@ -53,7 +51,7 @@ class Scaling(NamedTuple):
         scales = [
             np.sqrt(part.mean()) for part in np.split(variance, np.cumsum(widths)[:-1])
         ]
-        # An embedding that is constant but for rounding keeps its scale.
+        # An embedding that is constant but for rounding must not be blown up.
         scale = np.repeat(scales, widths)
         constant = scale <= 1e-6 * np.abs(mean)
         return cls(mean, np.where(constant, 1.0, scale))
@@ -63,9 +61,9 @@ class Scaling(NamedTuple):
         """Return the scaling that changes nothing."""
         return cls(np.zeros(n_features), np.ones(n_features))
 
-    def apply(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def apply(self, features: FeatureArray) -> FeatureArray:
         """Return scaled features."""
-        # By torch, which takes several threads.
+        # Torch uses several threads.
         mean, scale = (torch.from_numpy(v.astype(np.float32)) for v in self)
         return torch.from_numpy(features).sub(mean).div_(scale).numpy()
 
@@ -86,11 +84,12 @@ class Scaling(NamedTuple):
     def enter(self, linear: Linear) -> Linear:
         """Return the map that does on scaled inputs what one does on raw ones.
 
-        Inputs beyond the features are left as they are.
+        With x = scale * z + mean, A x + a = (A scale) z + (A mean + a). Inputs beyond
+        the features (predictions) are left as they are.
         """
         n_others = linear.coef.shape[1] - len(self.mean)
         coef = linear.coef.astype(np.float64)
-        return _linear(
+        return linear_float32(
             coef * np.append(self.scale, np.ones(n_others)),
             linear.intercept + coef @ np.append(self.mean, np.zeros(n_others)),
         )
@@ -105,8 +104,7 @@ class Scaling(NamedTuple):
     ) -> Weights:
         """Return the network that does on scaled features what one does on raw ones.
 
-        There may be no adjustments and no teachers yet. That of the inverse is the
-        way back.
+        The inverse scaling is the way back. Adjustments and teachers may be missing.
 
         Parameters
         ----------
@@ -118,48 +116,42 @@ class Scaling(NamedTuple):
             Whether the first inputs of the teachers are the features.
         """
         parts = self.split(widths)
+        adjustments = []
+        for part, (down, up) in zip(parts, weights.adjustments, strict=False):
+            # The output of an adjustment is added to the features: a change in their
+            # units, to which a shift does not matter.
+            unit = 1.0 / part.scale
+            up = linear_float32(up.coef * unit[:, None], up.intercept * unit)
+            adjustments.append(Adjustment(part.enter(down), up))
         return Weights(
-            [
-                _change_units(part.enter(a.down), a.up, 1.0 / part.scale)
-                for part, a in zip(parts, weights.adjustments, strict=False)
-            ],
+            adjustments,
             [
                 parts[task.expert].enter(head)
                 for task, head in zip(tasks, weights.heads, strict=True)
             ],
             [
-                # One that sees predictions alone sees no feature.
+                # A teacher of predictions alone sees no feature.
                 self.enter(teacher) if sees_embeddings else teacher
                 for teacher in weights.teachers
             ],
         )
 
 
-def _change_units(down: Linear, up: Linear, factor: Vector) -> Adjustment:
-    """Return an adjustment whose output, features again, is in other units."""
-    up = _linear(up.coef * factor[:, None], up.intercept * factor)
-    return Adjustment(down, up)
+def _moments(features: Features) -> tuple[Vector, Vector]:
+    """Return mean and variance of each column, reading every row once.
 
-
-def _moments(features: npt.NDArray[np.float32] | StoredMatrix) -> tuple[Vector, Vector]:
-    """Return mean and variance of each column, in one reading, a part at a time.
-
-    The parts are joined as by Chan, Golub and LeVeque: sums of squares are about the
-    mean of their part, so that nothing is lost where means are large.
+    Parts of the rows are joined as by Chan, Golub and LeVeque: sums of squares are
+    taken about the mean of their part, which loses no digits where means are large.
     """
     n_rows, n_features = features.shape
     at_once = max(1, BYTES_AT_ONCE // (8 * n_features))
     mean, squares = np.zeros(n_features), np.zeros(n_features)
     for start in range(0, n_rows, at_once):
         part = torch.from_numpy(features[start : start + at_once]).double()
-        of_part = part.mean(dim=0)
-        squares += part.sub_(of_part).square_().sum(dim=0).numpy()
-        difference = of_part.numpy() - mean
+        part_mean = part.mean(dim=0)
+        squares += part.sub_(part_mean).square_().sum(dim=0).numpy()
+        difference = part_mean.numpy() - mean
         share = len(part) / (start + len(part))
         squares += difference**2 * start * share
         mean += difference * share
     return mean, squares / n_rows
-
-
-def _linear(coef: Vector, intercept: Vector) -> Linear:
-    return Linear(coef.astype(np.float32), intercept.astype(np.float32))
