@@ -1,4 +1,4 @@
-"""Whether what is fast learns as well: the estimator against a loop written by hand.
+"""Accuracy of the estimator compared with a training loop written by hand.
 
     python -m benchmarks.bench_accuracy --json accuracy.json
 

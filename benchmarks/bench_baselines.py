@@ -1,4 +1,4 @@
-"""What one would train instead: linear classifiers, on one dataset at a time.
+"""Time and accuracy compared with linear classifiers on one dataset at a time.
 
     python -m benchmarks.bench_baselines --json baselines.json
 
@@ -59,7 +59,7 @@ class Split(NamedTuple):
 
 
 class Course(NamedTuple):
-    """How a training went.
+    """Times and accuracies of a training by epoch.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What checkpoints cost, and fits that are killed at random instants.
+"""Cost of checkpoints, and fits that are killed at random instants.
 
     python -m benchmarks.bench_checkpoint          # some minutes
     python -m benchmarks.bench_checkpoint --json checkpoint.json

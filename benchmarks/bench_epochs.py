@@ -1,4 +1,4 @@
-"""How few epochs reach what the paper's 500 at a constant rate of 1e-5 do.
+"""Number of epochs to the accuracy of the paper's 500 at a constant rate of 1e-5.
 
     python -m benchmarks.bench_epochs glyphs --json epochs_glyphs.json
     python -m benchmarks.bench_epochs paper_scale --json epochs_paper_scale.json

@@ -1,4 +1,4 @@
-"""An epoch on a GPU at the paper's sizes, and how near it is to its matrix products.
+"""Time of an epoch on a GPU at the paper's sizes, and of its matrix products.
 
     python -m benchmarks.bench_gpu --json gpu.json
     python -m benchmarks.bench_gpu --full       # trains the paper's 500 epochs too
@@ -43,7 +43,7 @@ N_EPOCHS = 500
 def train(
     problem: Problem, batch_size: int, precision: str, n_epochs: int, device: str
 ) -> tuple[list[float], float]:
-    """Return the seconds of each epoch, and those of fit."""
+    """Return the seconds of each epoch and of fit."""
     watch = EpochSeconds()
     clf = JEDIClassifier(
         problem.experts,
@@ -57,7 +57,7 @@ def train(
     begun = time.perf_counter()
     clf.fit(problem.X, problem.y)
     of_fit = time.perf_counter() - begun
-    # What a training leaves on the GPU is not to be in the way of the next one.
+    # Free the memory on the GPU for the next training.
     gc.collect()
     torch.cuda.empty_cache()
     return watch.seconds, of_fit

@@ -1,4 +1,4 @@
-"""The most memory that fit takes, over the size of the features.
+"""Peak memory of fit relative to the size of the features.
 
     python -m benchmarks.bench_memory --json memory.json    # 5 GB of memory, 1 of disk
 
@@ -41,13 +41,13 @@ from .rounds import parser_of, start
 PAGE_BYTES = 4096
 SECONDS_BETWEEN_LOOKS = 0.005
 MB = 2**20
-# What is in the store is made of samples of so many numbers.
+# Width of the samples that the store is extracted from.
 SAMPLE_WIDTH = 32
 TINY = Sizes(widths=(4, 4), n_classes=(3, 3), n_rows=(30, 30))
 
 
 class Peak:
-    """The most memory of this process while a block runs, seen from a thread.
+    """Peak memory of this process while a block runs, sampled by a thread.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""An epoch of the estimator on a tiny problem over one written by hand.
+"""Time of an epoch on a tiny problem relative to one written by hand.
 
     python -m benchmarks.bench_overhead --json overhead.json
 

@@ -1,4 +1,4 @@
-"""How long training takes as rows, features, classes and datasets become more.
+"""Training time with growing numbers of rows, features, classes and datasets.
 
     python -m benchmarks.bench_scale --json scale.json
 

@@ -1,4 +1,4 @@
-"""A step of the estimator over one written by hand, and over its matrix products.
+"""Time of a training step relative to one written by hand and to its products.
 
     python -m benchmarks.bench_step --json step.json
 

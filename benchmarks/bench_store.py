@@ -1,4 +1,4 @@
-"""Training from a store, and killing what fills one.
+"""Training from a store, and extractions that are killed at random instants.
 
     python -m benchmarks.bench_store            # some minutes, 3 GB of disk
     python -m benchmarks.bench_store --json store.json
@@ -35,16 +35,16 @@ from skorch.callbacks import Callback
 
 from jedi_sklearn import JEDIClassifier, MultiDataset
 from jedi_sklearn.embeddings import EmbeddingStore
-from jedi_sklearn.training.data import rows as layout
+from jedi_sklearn.training.data import rows as training_rows
 
 from .store_kills import bench_kills
 
-# Of the paper's four experts.
+# Embeddings of the paper's four experts.
 WIDTHS = (2048, 2048, 1024, 2048)
 N_CLASSES = (200, 51, 400, 101)
 N_THREADS = 2
 EVERYTHING_IN_MEMORY = 2**62
-# Of which reading is most of the work.
+# So small that reading the features is most of the work.
 SMALL_NETWORK = {"adjustment_units": 16, "batch_size": 512}
 
 
@@ -111,11 +111,12 @@ def make_problem(n_rows: int) -> tuple[list[Any], MultiDataset, dict[str, Any]]:
 @contextmanager
 def read_into_memory(n_bytes: int) -> Iterator[None]:
     """Have what stores keep read into memory up to another size."""
-    usual, layout.IN_MEMORY_BYTES = layout.IN_MEMORY_BYTES, n_bytes
+    usual = training_rows.IN_MEMORY_BYTES
+    training_rows.IN_MEMORY_BYTES = n_bytes
     try:
         yield
     finally:
-        layout.IN_MEMORY_BYTES = usual
+        training_rows.IN_MEMORY_BYTES = usual
 
 
 def train(problem: Any, store: EmbeddingStore, **parameters: Any) -> Watch:

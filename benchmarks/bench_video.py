@@ -1,4 +1,4 @@
-"""Reading the middle frame of each of 8 segments of a clip, in several containers.
+"""Time to read the middle frames of 8 segments of a clip, in several containers.
 
     python -m benchmarks.bench_video            # a minute
     python -m benchmarks.bench_video --json video.json
@@ -80,7 +80,7 @@ def read_opencv(path: str, n_threads: int) -> Frames:
     return np.stack(frames)
 
 
-# By the name of the module that each needs.
+# Readers by the module that they need.
 OTHERS: dict[str, Read] = {
     "decord": read_decord,
     "torchcodec": read_torchcodec,

@@ -1,4 +1,4 @@
-"""Processes that are forked from a server, which has imported what they need."""
+"""Processes forked from a server that has imported their modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killing a fit at random instants, and whether what is left goes on to the bit."""
+"""Fits that are killed at random instants and resumed, compared bit by bit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from jedi_sklearn.training.train import train  # noqa: F401
 
 from .children import modules_found
 
-# Each goes through parts of the training that the others do not.
+# Each setting runs parts of the training that the others do not.
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"early_stopping": True, "n_iter_no_change": 50},
     {"schedule": "alternating", "n_rounds": 2, "restart_rounds": True},

@@ -1,4 +1,4 @@
-"""The method as one writes it by hand, with masks: what the estimator is held against.
+"""Plain implementation of the method with masks, the reference of the benchmarks.
 
 Every row goes through every student and teacher, forward and backward, and masks say
 which rows a loss counts; dropout is torch's. It is also a reference: where nothing is
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class Settings(NamedTuple):
-    """Those of `JEDIClassifier` that the loss knows; its defaults."""
+    """Parameters of `JEDIClassifier` that the loss depends on, with its defaults."""
 
     gamma: float = 0.4
     target_temperature: float = 0.3

@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: contestants in turn, medians, and the output."""
+"""Rounds of a benchmark: contestants in turn, medians and the output."""
 
 from __future__ import annotations
 

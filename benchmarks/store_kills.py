@@ -1,4 +1,4 @@
-"""Killing an extraction at random instants, and what is left when it is done."""
+"""Extractions that are killed at random instants and resumed, compared by file."""
 
 from __future__ import annotations
 

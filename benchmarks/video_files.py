@@ -1,4 +1,4 @@
-"""Video files for benchmarks and tests, whose frames say which they are."""
+"""Video files for benchmarks and tests; each frame shows its own number."""
 
 from __future__ import annotations
 

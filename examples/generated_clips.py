@@ -32,9 +32,9 @@ KINDS = {"shape": list(SHAPES), "way": list(WAYS), "change": list(CHANGES)}
 
 
 class Look(NamedTuple):
-    """What the clips of a dataset are like.
+    """Appearance of the clips of a dataset.
 
-    `labels` are the kinds of things that its labels tell: a shape, a way, a change.
+    `labels` lists what its labels name: shape, way or change.
     """
 
     labels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The warnings of the package, each a class, so that each can be filtered by itself.
+"""Warnings of the package, each of a class of its own, so that it can be filtered.
 
 Errors are ValueErrors and TypeErrors. Three are ValueErrors that programs may handle,
 :class:`jedi_sklearn.embeddings.DamagedError`,
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class JEDIWarning(UserWarning):
-    """What all warnings of the package are.
+    """Base class of all warnings of the package.
 
     See Also
     --------
@@ -37,13 +37,13 @@ class JEDIWarning(UserWarning):
 
 
 class DivergenceWarning(JEDIWarning, ConvergenceWarning):
-    """A training left the finite numbers, and ended with the weights of before.
+    """A training diverged, and ended with the weights of the epoch before.
 
-    In its first epoch it is an error.
+    In the first epoch it is an error.
 
     See Also
     --------
-    InterruptionWarning : Of a training that somebody ended.
+    InterruptionWarning : For a training that somebody ended.
 
     Examples
     --------
@@ -64,12 +64,12 @@ class DivergenceWarning(JEDIWarning, ConvergenceWarning):
 class InterruptionWarning(JEDIWarning):
     """A training was interrupted, and ended with the weights of that moment.
 
-    Ctrl-C and other signals do so; a callback that raises KeyboardInterrupt ends a
-    training as it means to, without a warning.
+    Ctrl-C and other signals interrupt a training. A callback that raises
+    KeyboardInterrupt ends it on purpose, without a warning.
 
     See Also
     --------
-    DivergenceWarning : Of a training that ends by itself.
+    DivergenceWarning : For a training that ends by itself.
 
     Examples
     --------
@@ -122,10 +122,10 @@ class LeftOutWarning(JEDIWarning):
 
 
 class SeenRowsWarning(JEDIWarning):
-    """Rows that are held out may have been seen by frozen experts.
+    """Frozen experts may have been trained on rows that are held out.
 
-    On such rows an expert looks better than it is, and ``keep_expert`` and
-    ``early_stopping`` go by them.
+    On such rows an expert looks better than it is, which misleads ``keep_expert`` and
+    ``early_stopping``.
 
     See Also
     --------
@@ -151,11 +151,11 @@ class SeenRowsWarning(JEDIWarning):
 
 
 class NotStoredWarning(JEDIWarning):
-    """Embeddings are made but not kept, as what makes them cannot be known again.
+    """Embeddings are not stored, as their expert cannot be identified in a later run.
 
     See Also
     --------
-    jedi_sklearn.embeddings.UnidentifiedError : The same where keeping is all that was
+    jedi_sklearn.embeddings.UnidentifiedError : The same where storing is all that was
         asked for.
 
     Examples
@@ -178,11 +178,11 @@ class NotStoredWarning(JEDIWarning):
 
 
 class EmbeddedAnewWarning(JEDIWarning):
-    """An expert or files are not those whose embeddings are in a store.
+    """Embeddings are made anew, as an expert or files differ from those in a store.
 
     See Also
     --------
-    jedi_sklearn.embeddings.EmbeddingStore : Which embeds what has changed.
+    jedi_sklearn.embeddings.EmbeddingStore : Embeds only what has changed.
 
     Examples
     --------
@@ -205,11 +205,11 @@ class EmbeddedAnewWarning(JEDIWarning):
 
 
 class BatchSizeWarning(JEDIWarning):
-    """A batch did not fit into the memory of a device; half as many rows go on.
+    """A batch did not fit into the memory of a device, and is halved.
 
     See Also
     --------
-    jedi_sklearn.encoders.TorchEncoder : Its ``batch_size`` is what to lower.
+    jedi_sklearn.encoders.TorchEncoder : A lower ``batch_size`` avoids it.
 
     Examples
     --------

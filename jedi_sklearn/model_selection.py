@@ -83,7 +83,7 @@ class MultiDatasetKFold(BaseCrossValidator):
         X : MultiDataset, DataFrame or array-like of shape (n_rows, n_features)
             The rows.
         y : mapping, MultiTarget or array-like of shape (n_rows,)
-            Their labels, as `stack_datasets` takes or makes them.
+            Labels of the rows, as `stack_datasets` takes or makes them.
         groups : object
             Ignored.
 

@@ -38,7 +38,8 @@ class PerDataset(  # type: ignore[call-arg]  # of a class without types
     n_features_in_ : int
         Number of values in a row, 1 where rows differ in size.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Where the rows are in DataFrames of the same columns, with names of type str.
+        Names of the features. Defined only where all rows are in DataFrames of the same
+        columns, with names of type str.
 
     See Also
     --------

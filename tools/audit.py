@@ -53,7 +53,7 @@ class Accepted(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What fails the audit, and the packages that nothing is known of."""
+    """Problems that fail the audit, and packages without information."""
 
     problems: list[str]
     unaudited: list[str]

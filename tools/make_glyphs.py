@@ -56,8 +56,8 @@ SIZE = 28
 # Glyphs are drawn this many times larger and averaged down.
 OVERSAMPLING = 4
 
-# How far the glyphs are moved about: uniform between plus and minus MAX_*, or between
-# the two ends. Angles in degrees, lengths in pixels.
+# Random changes of the glyphs: uniform between plus and minus MAX_*, or between the
+# two ends. Angles in degrees, lengths in pixels.
 MAX_ANGLE, MAX_SHEAR, MAX_SHIFT = 10, 0.15, 1.5
 SCALES, STRETCHES = (0.85, 1.1), (0.9, 1.1)
 BLURS, CONTRASTS = (0.1, 0.8), (0.6, 1.0)

@@ -1,16 +1,15 @@
 r"""Make the models that later versions must be able to load.
 
-Every version of the package, and every change of what its models are made of, leaves a
-directory below tests/data/models, which
-tests/models/test_persistence.py loads for good:
+Every version of the package, and every change in the state of its models, adds a
+directory to tests/data/models. The persistence tests load all of them:
 
     python tools/make_model_fixture.py
     python tools/make_model_fixture.py --name 0.1.0.dev0-before-x
 
 It holds a small fitted JEDIClassifier as model.joblib and model.skops, one student as
-student.safetensors with its card student.json, and expected.json: rows, labels and what
-the models predict for the rows. A directory that is there already is left alone, unless
---replace is given, which is right only for a version that was not released.
+student.safetensors with its card student.json, and expected.json: rows, labels and the
+predictions of the models. An existing directory is kept, unless --replace is given; use
+this for versions that were not released only.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def make_data() -> tuple[Rows, Labels]:
 
 
 def fit_model(X: Rows, y: Labels) -> JEDIClassifier:
-    """Return a classifier with an expert of each kind that needs nothing but NumPy."""
+    """Return a classifier with one expert of each kind that works without torch."""
     experts = [
         ("a", make_pipeline(StandardScaler(), PCA(3), LogisticRegression())),
         ("b", make_column_transformer(("passthrough", slice(0, 4)))),
@@ -64,7 +63,7 @@ def fit_model(X: Rows, y: Labels) -> JEDIClassifier:
 
 
 def expectation(clf: JEDIClassifier, X: Rows, y: Labels) -> dict[str, Any]:
-    """Return rows, labels and what is predicted for them, as JSON has it."""
+    """Return rows, labels and predictions as JSON values."""
     kinds = {"students": clf.students_, "teachers": clf.teachers_}
     libraries = ("numpy", "pandas", "scikit-learn", "skops", "safetensors")
     return {

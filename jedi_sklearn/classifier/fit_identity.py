@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from ..embeddings import UnidentifiedError, fingerprint, sample_ids
+from ..embeddings._fingerprints import UnidentifiedError, fingerprint, sample_ids
 from ..experts.expert import named_experts
 from ..inputs.containers import take_rows
 from ..inputs.read_y import Targets

@@ -16,6 +16,7 @@ from ..embeddings._embed_datasets import missing_rows
 from ..exceptions import LeftOutWarning, SeenRowsWarning
 from ..experts.embed import Embedding, check_width
 from ..experts.expert import Expert, is_frozen
+from ..inputs.labels import UNKNOWN
 from ..inputs.row_weights import RowWeights
 from ..inputs.training_data import TrainingData
 from ..models.weights import linear_weights
@@ -85,7 +86,7 @@ def training_rows(
             continue
         own = data.labels[name].codes_in(classes[name])
         # A label that the student does not know gets a number that it never predicts.
-        codes.append(np.where(own == -2, len(classes[name]), own))
+        codes.append(np.where(own == UNKNOWN, len(classes[name]), own))
     return stack_rows(
         [embeddings.get(name, nothing) for name in datasets],
         codes,

@@ -563,7 +563,7 @@ class JEDIClassifier(
             If a dataset or a label is not known, or anything that `fit` raises for.
         """
         from . import fit as steps
-        from .build_models import model_attributes
+        from .after_training import model_attributes
 
         self._check_parameters()
         known = self._known_labels()
@@ -844,7 +844,7 @@ class JEDIClassifier(
         self, X: Any, inputs: FitInputs, targets: Targets, state: FitState
     ) -> None:
         """Set all fitted attributes; nothing here can fail halfway."""
-        from .build_models import fitted_attributes
+        from .after_training import fitted_attributes
 
         self.__dict__.update(fitted_attributes(state, targets))
         set_features(self, X, inputs.data.datasets)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..utils.accepted import Accepted, check_accepted, integer, invalid, number
 
-# Where neither n_datasets nor a sequence says how many.
+# Number of datasets where neither n_datasets nor a sequence tells it.
 DEFAULT_N_DATASETS = 3
 
 Seed = int | np.random.RandomState | None

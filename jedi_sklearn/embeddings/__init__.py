@@ -1,6 +1,6 @@
-"""Embeddings that frozen experts make once, kept on disk."""
+"""Embeddings by frozen experts, made once and kept on disk."""
 
-# What is named twice is for the other rooms of the package, not for users.
+# Names that are imported as themselves are for other rooms, not for users.
 from ._as_store import as_store as as_store
 from ._fingerprints import UnidentifiedError
 from ._fingerprints import fingerprint as fingerprint

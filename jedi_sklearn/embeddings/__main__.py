@@ -13,9 +13,9 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from . import EmbeddingStore
 from ._dtypes import STORED_AS
 from ._export import export_safetensors
+from ._store import EmbeddingStore
 
 DESCRIPTION = """Embeddings that frozen experts make of files, kept in a directory.
 

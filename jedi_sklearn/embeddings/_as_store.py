@@ -1,4 +1,4 @@
-"""The parameter ``memory`` in all its forms."""
+"""Read the parameter ``memory`` in all its forms."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from ._store import EmbeddingStore
 
 
 def as_store(memory: Any) -> EmbeddingStore | None:
-    """Return the store that a ``memory`` stands for.
+    """Return the store of a ``memory``.
 
     Parameters
     ----------
     memory : EmbeddingStore, str, Path, joblib.Memory or None
-        A joblib.Memory gives a place in its own directory, which it clears with
-        all else.
+        The store of a joblib.Memory lies in its directory and is cleared with it.
 
     Raises
     ------
     ValueError
-        If it is something else, or no store can be there.
+        If it is something else, or no store can be made there.
     """
     if memory is None or isinstance(memory, EmbeddingStore):
         return memory

@@ -1,6 +1,6 @@
-"""Collections: all that one expert has made of samples, its features or probabilities.
+"""Collections: features or probabilities of samples by one expert.
 
-A collection is a directory ``<expert>-<kind>-<fingerprint>`` with a manifest, and in it
+A collection is a directory ``<expert>-<kind>-<fingerprint>`` that holds a manifest and
 a directory of shards for each dataset.
 """
 
@@ -21,16 +21,16 @@ from ._manifests import damaged, not_a_link, read_json, write_json
 from ._shards import Manifest, finished_shards, read_manifest
 
 MANIFEST = "collection.json"
-# The name of a collection's directory.
+# Name of a collection's directory.
 NAME = r".+-(features|probabilities|both)-[0-9a-f]{16}"
-# Names that are no files on Windows.
+# Names of devices, which cannot be files on Windows.
 DEVICE = r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?"
 
 Ids = npt.NDArray[np.bytes_]
 
 
 class Producer(NamedTuple):
-    """What makes a collection.
+    """An expert's encoder or head, which makes the content of collections.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Producer(NamedTuple):
         Name of the expert.
     kind : {"features", "probabilities", "both"}
     fingerprint : str
-        Of all that decides what it makes.
+        Fingerprint of its parameters and weights.
     """
 
     expert: str
@@ -47,34 +47,34 @@ class Producer(NamedTuple):
 
     @classmethod
     def of(cls, collection: Path) -> Self:
-        """Return what has made a collection."""
+        """Return the producer of a collection."""
         known = read_collection(collection)
         producer = cls(known["expert"], known["kind"], known["fingerprint"])
-        # Its kind and fingerprint become part of a path.
+        # The kind and the fingerprint become part of paths.
         if not collection.name.endswith(producer.ending):
             raise damaged(collection / MANIFEST, "is of another collection")
         return producer
 
     @property
     def ending(self) -> str:
-        """Of the names of its directories."""
+        """Ending of the names of its directories."""
         return f"-{self.kind}-{self.fingerprint[:16]}"
 
     def directories(self, root: Path) -> list[Path]:
-        """Return where in a store it has collections.
+        """Return its collections in a store.
 
-        They are found by what the producer is: an expert may have got another name.
+        They are found by fingerprint, as the expert may have been renamed.
         """
         return sorted(map(not_a_link, root.glob(f"*{self.ending}")))
 
     def directory(self, root: Path) -> Path:
-        """Return where what it makes is to be kept."""
+        """Return the collection for what it makes next."""
         name = f"{_as_file_name(self.expert)}{self.ending}"
         return (self.directories(root) or [root / name])[0]
 
 
 def dataset_directory(collection: Path, dataset: str) -> Path:
-    """Return where a collection keeps the shards of a dataset."""
+    """Return the directory of a dataset's shards in a collection."""
     return not_a_link(collection / _as_file_name(dataset))
 
 
@@ -82,7 +82,7 @@ def _as_file_name(name: str) -> str:
     quoted = quote(name, safe=" ", errors="surrogatepass")
     if quoted.startswith(".") or re.fullmatch(DEVICE, quoted, re.IGNORECASE):
         quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
-    if quoted.endswith((".", " ")):  # which Windows leaves out
+    if quoted.endswith((".", " ")):  # Windows drops these
         quoted = f"{quoted[:-1]}%{ord(quoted[-1]):02X}"
     if len(quoted) > 100:
         text = name.encode(errors="surrogatepass")
@@ -92,24 +92,29 @@ def _as_file_name(name: str) -> str:
 
 
 def as_ids(ids: Sequence[str]) -> Ids:
-    """Return what tells samples apart as an array."""
+    """Return ids of samples as an array."""
     return np.array(ids, dtype="S32")
 
 
 def dataset_of(directory: Path) -> str:
-    """Return the dataset whose shards a directory has; a long name is cut short."""
+    """Return the name of a directory's dataset; a long one is cut short."""
     return unquote(directory.name)
 
 
 def describe_collection(collection: Path, producer: Producer, n_features: int) -> None:
-    """Write down what a collection is, or raise ValueError where it is another.
+    """Write a collection's manifest, or check that its width is the same.
 
     Parameters
     ----------
     collection : Path
     producer : Producer
     n_features : int
-        Width of what the producer returned for some rows; 0 if it returned nothing.
+        Width of the rows by the producer; 0 if it returned none.
+
+    Raises
+    ------
+    ValueError
+        If the collection has another width.
     """
     path = collection / MANIFEST
     with exclusive_lock(collection / "collection.lock"):
@@ -126,24 +131,24 @@ def describe_collection(collection: Path, producer: Producer, n_features: int) -
 
 
 def is_described(collection: Path) -> bool:
-    """Say whether a collection has its own manifest."""
+    """Say whether a collection has a manifest."""
     return (collection / MANIFEST).exists()
 
 
 def restore(collections: Iterable[Path], producer: Producer, n_features: int) -> None:
-    """Write down again what collections are whose manifest was removed as damaged."""
+    """Write manifests of collections again that were removed as damaged."""
     for collection in collections:
         if not is_described(collection):
             describe_collection(collection, producer, n_features)
 
 
 def read_collection(collection: Path) -> dict[str, Any]:
-    """Read a collection's own manifest.
+    """Read a collection's manifest.
 
     Raises
     ------
     DamagedError
-        If it has changed, or is not there.
+        If it has changed or is missing.
     """
     try:
         path = collection / MANIFEST
@@ -159,25 +164,25 @@ def shards_of(collection: Path) -> Iterator[Path]:
 
 
 def directories_in(path: Path) -> list[Path]:
-    """Return the directories in one, in their order."""
+    """Return the directories in a directory, sorted."""
     return sorted(below for below in path.iterdir() if below.is_dir())
 
 
 def collections_in(root: Path) -> list[Path]:
-    """Return the collections of a store that have a finished shard."""
+    """Return the collections of a store that have finished shards."""
     own = [path for path in directories_in(root) if re.fullmatch(NAME, path.name)]
     return [path for path in own if any(shards_of(path))]
 
 
 def names_in(collection: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and id of each sample of a collection that has a name."""
+    """Yield name and id of each sample in a collection that has a name."""
     for shard in shards_of(collection):
         manifest = read_manifest(shard)
         yield from zip(manifest.names or [], manifest.ids, strict=False)
 
 
 def failures_in(manifests: Iterable[Manifest]) -> dict[str, str]:
-    """Return why samples have no embedding, by id; not of those that got one later."""
+    """Return why samples have no embedding, by id; without those that got one later."""
     manifests = list(manifests)
     there = {own for manifest in manifests for own in manifest.ids}
     reasons: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Numbers on disk: float32 in half as many bytes, or all of them."""
+"""Number formats on disk: float32, or half as many bytes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 Features = npt.NDArray[np.float32]
 
-# What NumPy calls the numbers of each kind; it has no bfloat16, the upper half of a
+# NumPy's dtype for each format. It has no bfloat16, which is the upper half of a
 # float32.
 STORED_AS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 
 def encode(embedding: Features, dtype: str) -> npt.NDArray[Any]:
-    """Return numbers as they are stored, rounded to the nearest.
+    """Round numbers to the nearest that a format has.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ def encode(embedding: Features, dtype: str) -> npt.NDArray[Any]:
     Raises
     ------
     OverflowError
-        If a number is beyond what the dtype can hold.
+        If a number is too large for the dtype.
     """
     if dtype == "bfloat16":
         bits = embedding.view(np.uint32)
-        # To the nearest, and of two as near to the even one.
+        # Round to nearest, ties to even.
         stored = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype("<u2")
     else:
         with np.errstate(over="ignore"):

@@ -1,9 +1,9 @@
-"""Embeddings as safetensors, for programs that know nothing of stores."""
+"""Export embeddings as safetensors, for programs that do not know stores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,18 @@ from ._store import EmbeddingStore
 def export_safetensors(
     store: EmbeddingStore, expert: str, datasets: Mapping[str, Any], path: Path
 ) -> None:
-    """Write what an expert makes of samples into one file.
+    """Write an expert's embeddings of samples into one file.
 
     It has a float32 tensor ``dataset/features`` for each dataset, one
-    ``dataset/probabilities`` where there are any, and as metadata ``dataset/samples``,
-    a JSON list of their paths.
+    ``dataset/probabilities`` if the expert has them, and as metadata
+    ``dataset/samples``, a JSON list of the paths.
 
     Parameters
     ----------
     store : EmbeddingStore
     expert : str
     datasets : mapping of str to row-indexable
-        Samples, in the order in which their rows are to stand.
+        Samples in the order of the rows to write.
     path : Path
 
     Raises
@@ -36,7 +36,7 @@ def export_safetensors(
     ImportError
         If safetensors is not installed.
     ValueError
-        If the store has not all of it.
+        If the store lacks an embedding.
     """
     try:
         from safetensors.numpy import save
@@ -45,7 +45,8 @@ def export_safetensors(
             'Exporting needs safetensors: pip install "jedi_sklearn[store]"'
         ) from error
     tensors, metadata = {}, {}
-    has_probabilities = "probabilities" in kinds_of(store, expert)
+    table = store.info()
+    has_probabilities = "probabilities" in set(table["kind"][table["expert"] == expert])
     for name, samples in datasets.items():
         tensors[f"{name}/features"] = np.asarray(store.features(expert, samples))
         if has_probabilities:
@@ -53,9 +54,3 @@ def export_safetensors(
             tensors[f"{name}/probabilities"] = np.asarray(of_head)
         metadata[f"{name}/samples"] = json.dumps(sample_names(samples))
     write_whole(path, [save(tensors, metadata)])
-
-
-def kinds_of(store: EmbeddingStore, expert: str) -> Sequence[str]:
-    """Return what a store has of an expert: features, or probabilities too."""
-    table = store.info()
-    return list(table["kind"][table["expert"] == expert].unique())

@@ -1,4 +1,4 @@
-"""From samples to shards: what has to be made, and the making of one shard."""
+"""Plan the shards that have to be made of samples, and make them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from ..experts.embed import embed
-from ..inputs.containers import take_rows
+from ..inputs.containers import Rows, take_rows
 from ..inputs.multidataset import Part, Table
 from ..utils.files import exclusive_lock
 from ..utils.progress import progress_bar, timed
@@ -24,24 +24,22 @@ from ._shards import is_finished, write_shard
 
 _logger = logging.getLogger(__name__)
 
-Rows = npt.NDArray[np.intp]
-
-# Rows that are tried together when not all rows of a shard can be embedded.
+# Number of rows that are tried together when a shard as a whole cannot be embedded.
 PART = 8
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What shards are like.
+    """Settings of a store.
 
     Attributes
     ----------
     dtype : str
-        Of the numbers on disk.
+        Format of the numbers on disk; see `_dtypes`.
     shard_rows : int
-        Rows of a dataset in one shard.
+        Number of rows in a shard.
     on_error : {"raise", "skip"}
-        What is done with a sample that cannot be embedded.
+        Treatment of samples that cannot be embedded.
     """
 
     dtype: str
@@ -51,18 +49,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Work:
-    """A shard that is to be made.
+    """A shard to make.
 
     Attributes
     ----------
     producer : Producer
     collection : Path
     path : Path
-        Of the shard.
+        Path of the shard.
     dataset : str
     rows : ndarray of int of shape (n_rows,)
-        Of the dataset.
+        Rows of the dataset.
     ids : list of str
+        Ids of the rows.
     settings : Settings
     """
 
@@ -85,20 +84,21 @@ def plan(
 ) -> Iterator[tuple[Work, Table]]:
     """Yield the shards that a producer has to make, each with the table of its samples.
 
-    Where rows are wanted that are nowhere yet, all that their stretch of the dataset
-    lacks is made, so that processes that want different rows make the same shards.
+    A dataset is cut into stretches of ``shard_rows`` rows. If a wanted row is lacking,
+    all lacking rows of its stretch are made, so that processes that want different rows
+    make the same shards.
 
     Parameters
     ----------
     root : Path
-        Of the store.
+        Directory of the store.
     producer : Producer
     parts : sequence of (Table, ndarray of int)
-        Datasets, and the rows of them that are wanted now.
+        Datasets, and the rows of each that are wanted.
     ids : sequence of ndarray of bytes of shape (n_rows,)
-        Of all rows of the tables.
+        Ids of all rows of each dataset.
     lacking : sequence of ndarray of bool of shape (n_rows,)
-        Which of these are not in the store.
+        Masks of the rows that the store lacks.
     settings : Settings
     """
     collection = producer.directory(root)
@@ -106,7 +106,7 @@ def plan(
     for (table, wanted), own, lacks in zip(parts, ids, lacking, strict=True):
         for stretch in np.unique(wanted[lacks[wanted]] // settings.shard_rows):
             first = stretch * settings.shard_rows
-            # A sample that is there twice is embedded once.
+            # Duplicates of a sample are embedded once.
             chosen: dict[bytes, int] = {}
             for row in np.flatnonzero(lacks[first : first + settings.shard_rows]):
                 if own[first + row] not in planned:
@@ -132,11 +132,11 @@ def run(
     Parameters
     ----------
     works : sequence of (Work, transformer, row-indexable)
-        Each with what makes it, and the samples of its dataset.
+        Shards, each with its encoder and all rows of its dataset.
     n_jobs : int or None
     verbose : int
     """
-    # What others are at is left to them, and waited for when all else is done.
+    # Shards that other processes are making are waited for only at the end.
     for wait in (False, True):
         if not works:
             return
@@ -159,22 +159,21 @@ def run(
 
 
 def make_shard(work: Work, encoder: Any, values: Any, *, wait: bool = False) -> bool:
-    """Make a shard, if it is not there.
+    """Make a shard unless it is finished.
 
     Parameters
     ----------
     work : Work
     encoder : transformer
-        What makes it.
     values : row-indexable of shape (n_rows, ...)
         The samples.
     wait : bool
-        Whether to wait for another who is at it.
+        Whether to wait while another process makes it.
 
     Returns
     -------
     bool
-        Whether it is there now.
+        Whether it is finished now.
     """
     if is_finished(work.path):
         return True
@@ -207,10 +206,10 @@ def make_shard(work: Work, encoder: Any, values: Any, *, wait: bool = False) -> 
 def _embed_good_rows(
     work: Work, encoder: Any, values: Any
 ) -> tuple[Features, dict[int, str]]:
-    """Return the embeddings of the samples that have one, and why others have none."""
+    """Return embeddings of the good rows, and reasons why the others have none."""
     parts: list[Features] = []
     failures: dict[int, str] = {}
-    # Parts of what fails are tried, down to the samples that do it.
+    # Split what fails until the samples are found that are to blame.
     waiting = [np.arange(len(work.ids))]
     while waiting:
         some = waiting.pop()
@@ -246,7 +245,7 @@ def _embed_good_rows(
 
 
 def _described(work: Work, number: int, sample: Any) -> str:
-    """Return how a message calls a sample."""
+    """Return the description of a sample in messages."""
     text = f"Row {work.rows[number]} of dataset {work.dataset!r}"
     names = sample_names(sample)
     return text if names is None else f"{text}, {names[0]!r},"

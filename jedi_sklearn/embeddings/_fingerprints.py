@@ -1,4 +1,4 @@
-"""What tells experts and samples apart: by content, in every process alike."""
+"""Fingerprints of experts and samples: by content, the same in every process."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from joblib.hashing import NumpyHasher
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
-# Versions that wrote a state, and of vectorizers of texts the address of an object.
+# Versions that wrote a state, and the address of an object in text vectorizers.
 NOT_IDENTIFYING = ("_sklearn_version", "_version", "_format", "_stop_words_id")
 
 
 class UnidentifiedError(ValueError):
     """An expert or a sample cannot be told apart from others.
 
-    A store knows both by what their pickles hold, and so cannot keep what an object
-    that has no pickle makes. A method ``fingerprint`` of its class, which returns what
-    tells it apart from others, helps.
+    A store identifies both by the content of their pickles, and so cannot keep the
+    embeddings of what cannot be pickled. A method ``fingerprint`` of the class, which
+    returns something that identifies the object, helps.
 
     See Also
     --------
@@ -49,12 +49,12 @@ class UnidentifiedError(ValueError):
 
 
 class _Hasher(NumpyHasher):
-    """Hashes an object as joblib does, and alike after a trip to another process.
+    """Hasher of joblib that gives the same digest in every process.
 
-    On the way arrays become contiguous or memory maps, and torch tensors get
-    another pickle. What does not decide what an object does is left out: of an
-    estimator the version of scikit-learn in its state, of any object that has a
-    method ``fingerprint`` all that this leaves out.
+    On the way to another process arrays become contiguous or memory maps, and torch
+    tensors are pickled differently. Whatever does not change an object's behaviour is
+    left out: the version of scikit-learn in an estimator's state, and all that a
+    method ``fingerprint`` of the object leaves out.
     """
 
     def __init__(self) -> None:
@@ -79,12 +79,12 @@ class _Hasher(NumpyHasher):
 
 
 def fingerprint(obj: Any) -> str:
-    """Return what tells an object apart from others, 32 hexadecimal digits.
+    """Return the fingerprint of an object, 32 hexadecimal digits.
 
     Parameters
     ----------
     obj : object
-        Whose pickle holds all that decides what it does.
+        Its pickle must hold all that decides its behaviour.
 
     Returns
     -------
@@ -105,17 +105,17 @@ def fingerprint(obj: Any) -> str:
 
 
 def fingerprint_if_any(obj: Any) -> str | None:
-    """Return what tells an object apart from others, None where nothing does."""
+    """Return the fingerprint of an object, None if it has none."""
     with suppress(UnidentifiedError):
         return fingerprint(obj)
     return None
 
 
 def sample_ids(values: Any) -> list[str]:
-    """Return what tells each row apart from others, 32 hexadecimal digits.
+    """Return an id for each row, 32 hexadecimal digits.
 
-    A row is known by what it holds; the path of a file also by the size of the
-    file and when it was changed.
+    A row is identified by its content; a path of a file also by the file's size and
+    time of change.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def sample_ids(values: Any) -> list[str]:
         return _digests(repr(kinds), (row.tobytes() for row in _hashed_cells(values)))
     if hasattr(values, "tocsr"):
         matrix = values.tocsr().copy()
-        # A row can be stored in many ways: of these, take one.
+        # The same row can be stored in several ways; this makes it one.
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         columns = matrix.indices.astype(np.int64)
@@ -150,14 +150,14 @@ def sample_ids(values: Any) -> list[str]:
 
 
 def sample_names(values: Any) -> list[str] | None:
-    """Return the texts or paths that samples are, None for anything else."""
+    """Return samples that are texts or paths as str, None for anything else."""
     if getattr(values, "ndim", 1) != 1 or not all(map(_is_text, values)):
         return None
     return [os.fsdecode(value) for value in values]
 
 
 def file_names(values: Any) -> list[str] | None:
-    """Return the paths that samples are, None for texts and anything else."""
+    """Return samples that are paths of files as str, None for anything else."""
     names = sample_names(values)
     if names is None or not all(_state_of_file(name) for name in names):
         return None
@@ -169,7 +169,7 @@ def _is_text(value: Any) -> bool:
 
 
 def combined(ids: Iterable[str]) -> str:
-    """Return what tells a sequence of ids apart from others."""
+    """Return the digest of a sequence of ids."""
     return blake2b("".join(ids).encode(), digest_size=16).hexdigest()
 
 
@@ -183,13 +183,13 @@ def _id_of(value: Any) -> str:
     if isinstance(value, np.ma.MaskedArray):
         value = (np.ma.getdata(value), np.ma.getmaskarray(value))
     elif isinstance(value, np.ndarray):
-        # How long the longest text is does not matter.
+        # The dtype of texts has the length of the longest, which does not matter.
         value = (value.shape, value.tolist())
     return fingerprint(value)
 
 
 def _state_of_file(path: str) -> str:
-    """Return what changes when a file does; nothing for a text that is no path."""
+    """Return size and time of change of a file, "" for a text that is no path."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -209,7 +209,7 @@ def _is_of_numbers(values: Any) -> bool:
 
 
 def _array_of(tensor: Any) -> npt.NDArray[Any]:
-    """Return a tensor of torch as an array; NumPy has no bfloat16, but its bits."""
+    """Return a torch tensor as an array, bfloat16 as its bits, which NumPy lacks."""
     tensor = tensor.detach().cpu()
     if str(tensor.dtype) == "torch.bfloat16":
         bits = tensor.float().numpy().view(np.uint32) >> 16
@@ -219,7 +219,7 @@ def _array_of(tensor: Any) -> npt.NDArray[Any]:
 
 
 def _ids_of_numbers(rows: npt.NDArray[Any]) -> list[str]:
-    # Fields of records have names; numbers have their bytes in any order.
+    # The dtype counts with its field names, but not with its byte order.
     dtype = rows.dtype.newbyteorder("<")
     return _digests(
         f"{np.dtype(dtype).descr} {rows.shape[1:]}",
@@ -228,7 +228,7 @@ def _ids_of_numbers(rows: npt.NDArray[Any]) -> list[str]:
 
 
 def _digests(kind: str, rows: Iterable[bytes]) -> list[str]:
-    """Return a digest of each row, and of what kind they all are."""
+    """Return a digest of each row together with the kind of all rows."""
     start = blake2b(kind.encode(errors="surrogatepass"), digest_size=16)
     digests = []
     for row in rows:
@@ -239,20 +239,20 @@ def _digests(kind: str, rows: Iterable[bytes]) -> list[str]:
 
 
 def _kind_of(dtype: Any) -> str:
-    """Return what tells dtypes of columns apart, not cut short as their text may be."""
+    """Return a text for a column's dtype; pandas' own may be cut short."""
     if isinstance(dtype, pd.CategoricalDtype):
         return f"{dtype.ordered} {fingerprint(dtype.categories.tolist())}"
     return str(dtype)
 
 
 def _hashed_cells(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    """Return two numbers for each cell, as one could be that of another cell."""
+    """Return two hashes for each cell, as one of 64 bits may collide."""
     columns = []
     for number in range(frame.shape[1]):
         column = frame.iloc[:, number]
         values: Any = column
         if column.dtype == object:
-            # pandas would take the text of what is no str, which may be cut short.
+            # pandas would hash the text of what is no str, which may be cut short.
             values = pd.Series([fingerprint(cell) for cell in column])
         columns += [
             pd.util.hash_pandas_object(values, index=False, hash_key=key)

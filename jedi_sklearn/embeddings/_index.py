@@ -14,17 +14,17 @@ from ._stored_rows import MISSING, StoredRows
 
 
 class Index(NamedTuple):
-    """Where the samples of some collections are.
+    """Places of samples in the shards of a producer.
 
     Attributes
     ----------
     shards : list of Path
     ids : ndarray of bytes of shape (n_samples,)
-        Of all samples that are here, sorted.
+        Ids of all samples that have an embedding, sorted.
     shard_of_sample, row : ndarray of int of shape (n_samples,)
-        The number of each sample's shard, and of its row in that.
+        Number of each sample's shard, and of its row in the shard.
     missing : ndarray of bytes
-        The ids of samples that could not be embedded.
+        Ids of samples that could not be embedded.
     n_features : int
     """
 
@@ -42,10 +42,10 @@ class Index(NamedTuple):
         Raises
         ------
         DamagedError
-            If one of them has changed.
+            If a manifest has changed.
         """
         shards = [shard for c in producer.directories(root) for shard in shards_of(c)]
-        # Millions of samples are little as arrays, and much as objects.
+        # Arrays, as objects of millions of samples would take much memory.
         ids, missing, n_features = [as_ids([])], [as_ids([])], 0
         for shard in shards:
             manifest = read_manifest(shard)
@@ -65,19 +65,19 @@ class Index(NamedTuple):
         )
 
     def lacks(self, ids: Ids, *, retry: bool) -> npt.NDArray[np.bool_]:
-        """Say which samples have to be embedded.
+        """Return a mask of the samples that have to be embedded.
 
         Parameters
         ----------
         ids : ndarray of bytes of shape (n_samples,)
         retry : bool
-            Whether those that could not be embedded before have to be.
+            Whether to try those again that could not be embedded before.
         """
         lacking = ~np.isin(ids, self.ids)
         return lacking if retry else lacking & ~np.isin(ids, self.missing)
 
     def rows(self, ids: Ids) -> StoredRows:
-        """Return rows by their ids; what is not here is missing."""
+        """Return rows by the ids of their samples; unknown ones are missing."""
         if not len(self.ids):
             nowhere = np.full(len(ids), MISSING)
             return StoredRows(self.shards, nowhere, nowhere, self.n_features)

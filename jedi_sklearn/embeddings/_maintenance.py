@@ -1,4 +1,4 @@
-"""Whether what lies on disk is what was written."""
+"""Check the files of a store, and remove what killed writers left."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ._shards import Shard
 
 
 def check_shard(path: Path) -> None:
-    """Raise DamagedError if a bit of a shard or of its manifest has changed."""
+    """Raise DamagedError if a shard or its manifest has changed."""
     shard = Shard(path)
     shard.check(np.arange(shard.shape[0]))
 
 
 def problem_with(check: Callable[[], Any]) -> list[str]:
-    """Return what a check raises, as a list of none or one."""
+    """Return the message of what a check raises, a list of none or one."""
     try:
         check()
     except (DamagedError, OSError) as error:
@@ -30,15 +30,15 @@ def problem_with(check: Callable[[], Any]) -> list[str]:
     return []
 
 
-# Names of locks: of a store, of a collection, and of a shard.
+# Names of the locks of stores, collections and shards.
 LOCK = r"(store|collection|\d{8,}-[0-9a-f]{16})\.lock"
 
 
 def tidy(directory: Path) -> None:
-    """Remove what killed writers left anywhere below a directory, where that can be.
+    """Remove temporary files and locks that killed writers left below a directory.
 
-    Others may keep files there, too: only what has the names that are given here, and
-    of locks only empty ones, is removed.
+    Files of others may lie there, too: only our own names are removed, and locks only
+    if they are empty. What cannot be removed stays.
     """
     for leftover, written in left_by_killed(directory.rglob(".*.tmp")):
         # A file is written under the lock of its name.
@@ -52,11 +52,11 @@ def tidy(directory: Path) -> None:
         if not re.fullmatch(LOCK, lock.name) or lock.is_symlink() or _size_of(lock):
             continue
         with suppress(OSError), exclusive_lock(lock, wait=False):
-            pass  # which removes it
+            pass  # leaving it removes the lock
 
 
 def _size_of(path: Path) -> int:
-    """Return the size of a file, 0 if it is gone meanwhile."""
+    """Return the size of a file, 0 if it was removed meanwhile."""
     with suppress(OSError):
         return path.stat().st_size
     return 0

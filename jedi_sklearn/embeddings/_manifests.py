@@ -13,14 +13,14 @@ FORMAT = 1
 
 
 class DamagedError(ValueError):
-    """A file of a store is not as it was written.
+    """A file of a store has changed since it was written.
 
-    :meth:`EmbeddingStore.verify` with ``remove=True`` removes such files, and the next
-    extraction makes what they held anew.
+    :meth:`EmbeddingStore.verify` with ``remove=True`` removes such files; the next
+    extraction embeds their samples again.
 
     See Also
     --------
-    EmbeddingStore : Raises it where it reads.
+    EmbeddingStore : Raises it when reading.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class DamagedError(ValueError):
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a manifest, which shows when a bit of it has changed."""
+    """Write a manifest with a checksum."""
     write_whole(path, [dump_sealed(content, FORMAT)])
 
 
@@ -54,12 +54,12 @@ def read_json(path: Path, **kinds: type) -> dict[str, Any]:
     ----------
     path : Path
     **kinds : type
-        Types of the values that it must have, by name.
+        Required entries and their types.
 
     Raises
     ------
     DamagedError
-        If it is not what was written.
+        If it has changed since it was written.
     ValueError
         If a newer version of the package wrote it.
     """
@@ -86,7 +86,7 @@ def not_a_link(path: Path) -> Path:
 
 
 def damaged(path: Path, what: str) -> DamagedError:
-    """Return the error for a file that is not as it was written."""
+    """Return the error for a file that has changed since it was written."""
     return DamagedError(
         f"{path} {what}: it has changed since it was written, and nothing of it is "
         "used. EmbeddingStore(...).verify(remove=True) removes what is damaged; the "

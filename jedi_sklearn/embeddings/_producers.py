@@ -1,4 +1,4 @@
-"""What an expert makes of samples: features, probabilities, or both in one run."""
+"""Producers of collections: features, probabilities, or both in one run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._fingerprints import UnidentifiedError, fingerprint
 
 
 class Probabilities:
-    """A head as a transformer of features.
+    """Transformer of features to a head's probabilities.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Probabilities:
 
 
 class Both:
-    """Features and probabilities side by side, of an encoder that gives both at once.
+    """Transformer of samples to features and probabilities side by side.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Both:
         self.encoder = encoder
 
     def check_ready(self) -> None:
-        """Raise ValueError for what would fail for every sample."""
+        """Raise ValueError if the encoder would fail for every sample."""
         check_ready(self.encoder)
 
     def transform(self, values: Any) -> npt.NDArray[Any]:
@@ -52,7 +52,7 @@ class Both:
 
 
 class Columns:
-    """Some columns of what there is already.
+    """Transformer that selects columns of rows that are stored already.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ class Columns:
 
 
 def check_ready(encoder: Any) -> None:
-    """Raise what an encoder knows would fail for every sample.
+    """Raise what an encoder's own check raises if it would fail for every sample.
 
-    A sample that fails may be skipped, and is not tried again.
+    Without it each sample might be skipped as one that cannot be embedded.
     """
     check = getattr(unwrapped(encoder), "check_ready", None)
     if check is not None:
@@ -78,10 +78,10 @@ def check_ready(encoder: Any) -> None:
 
 
 def both_of(expert: Expert) -> Both | None:
-    """Return what gives features and probabilities by one run, None where nothing does.
+    """Return a transformer to features and probabilities, None if there is none.
 
-    Such an encoder is that of a network of videos, whose own probabilities are not
-    what its head makes of mean features, and which nobody wants to run twice.
+    A video network has one: its probabilities are averaged over views, and so not those
+    that its head gives for mean features, and running it twice would be slow.
     """
     encoder = unwrapped(expert.encoder)
     has_both = hasattr(encoder, "features_and_probabilities")
@@ -89,7 +89,7 @@ def both_of(expert: Expert) -> Both | None:
 
 
 def producer_of_both(expert: Expert) -> Producer:
-    """Return the producer of an expert's features and probabilities side by side."""
+    """Return the producer of an expert's features and probabilities."""
     return Producer(expert.name, "both", _fingerprint_of(expert.name, expert.encoder))
 
 
@@ -99,7 +99,7 @@ def producer_of_features(expert: NamedEncoder) -> Producer:
     Raises
     ------
     UnidentifiedError
-        If the expert cannot be told apart from others.
+        If the expert has no fingerprint.
     """
     return Producer(
         expert.name, "features", _fingerprint_of(expert.name, expert.encoder)
@@ -107,12 +107,12 @@ def producer_of_features(expert: NamedEncoder) -> Producer:
 
 
 def producer_of_probabilities(expert: Expert) -> Producer:
-    """Return the producer of the probabilities that an expert's head gives.
+    """Return the producer of an expert's probabilities.
 
     Raises
     ------
     ValueError
-        If the expert has no head, or cannot be told apart from others.
+        If the expert has no head or no fingerprint.
     """
     if not hasattr(expert.head, "predict_proba"):
         raise ValueError(f"Expert {expert.name!r} has no head with predict_proba.")

@@ -7,16 +7,14 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from ..experts.embed import embed
 from ..experts.expert import NamedEncoder, is_frozen
 from ..inputs.containers import Rows, take_rows
 from ..inputs.multidataset import Part, Table
+from ._dtypes import Features
 from ._fingerprints import fingerprint_if_any
-
-Features = npt.NDArray[np.float32]
 
 # Encoders whose embeddings of a table are kept: a program may come with ever new ones.
 MOST_ENCODERS = 16

@@ -18,10 +18,10 @@ from ..utils.files import write_whole
 from ._dtypes import STORED_AS, Features, decode, encode
 from ._manifests import damaged, not_a_link, read_json, write_json
 
-# Rows under one checksum: so many are read when the first of them is.
+# Rows under one checksum, all of which are read with the first of them.
 BLOCK_ROWS = 64
 PAGE = mmap.ALLOCATIONGRANULARITY
-# Of a shard's file, without suffix: its first row, and what tells its samples apart.
+# A shard's file name without suffix: its first row, and a digest of its samples.
 NAME = r"\d{8,}-[0-9a-f]{16}"
 
 
@@ -32,18 +32,19 @@ class Manifest:
     Attributes
     ----------
     ids : list of str
-        Of the samples, in the order of the rows.
+        Ids of the samples, in the order of the rows.
     names : list of str or None
-        The paths of the files that the samples are.
+        Paths, where the samples are files.
     missing : dict of str to str
-        The ids of samples that could not be embedded, and why.
+        Reasons why samples could not be embedded, by their ids.
     shape : list of int
-        Of the rows.
+        Number of rows and of features.
     dtype : str
+        Format of the numbers; see `_dtypes`.
     start : int
         Number of bytes that precede the rows in the .npy file.
     header : int
-        Checksum of these.
+        Checksum of these bytes.
     blocks : list of int
         Checksums of each `BLOCK_ROWS` rows.
     """
@@ -84,15 +85,15 @@ def write_shard(
     names: list[str] | None,
     missing: dict[str, str],
 ) -> None:
-    """Write a shard, and then its manifest, without which it does not count.
+    """Write a shard and then its manifest, which marks it as finished.
 
     Parameters
     ----------
     path : Path
-        Of the .npy file.
+        Path of the .npy file.
     embedding : ndarray of shape (n_rows, n_features), float32
     dtype : str
-        In which it is stored.
+        Format in which it is stored.
     ids, names, missing
         See `Manifest`.
     """
@@ -150,7 +151,7 @@ def is_finished(path: Path) -> bool:
 def finished_shards(directory: Path) -> Iterator[Path]:
     """Yield the paths of the finished shards in a directory, in their order."""
     for manifest in sorted(directory.glob("*.json")):
-        # What others keep in a directory is neither read nor removed.
+        # Files of others in a directory are neither read nor removed.
         if re.fullmatch(NAME, manifest.stem):
             not_a_link(manifest)
             yield not_a_link(manifest.with_suffix(".npy"))
@@ -174,19 +175,19 @@ class Shard:
     Parameters
     ----------
     path : Path
-        Of the .npy file.
+        Path of the .npy file.
     n_features : int, optional
-        Width that its rows are to have.
+        Expected number of features.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the rows.
+        Number of rows and of features.
 
     Raises
     ------
     DamagedError
-        If the file is not as it was written; reading rows raises it, too.
+        If the file has changed since it was written; reading rows may raise it too.
     """
 
     def __init__(self, path: Path, n_features: int | None = None) -> None:
@@ -216,7 +217,7 @@ class Shard:
         if len(mapped) != size:
             raise damaged(self.path, f"has {len(mapped)} bytes instead of {size}")
         if hasattr(mmap, "MADV_RANDOM"):
-            # The system must not read what lies around each row along with it.
+            # Rows are read in random order: reading ahead would waste time.
             mapped.madvise(mmap.MADV_RANDOM)
         return mapped
 
@@ -240,7 +241,7 @@ class Shard:
             self._checked[block] = True
 
     def will_need(self, rows: npt.NDArray[np.intp]) -> None:
-        """Ask the system to read rows while something else is done."""
+        """Ask the system to read rows in the background."""
         for row in rows.tolist():
             self._will_need(row, row + 1)
 

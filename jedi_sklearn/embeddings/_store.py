@@ -1,4 +1,4 @@
-"""The store: what frozen experts make of samples, on disk, made once."""
+"""The store: embeddings by frozen experts on disk, made once."""
 
 from __future__ import annotations
 
@@ -65,49 +65,49 @@ KEPT = ("dtype", "shard_rows")
 
 
 class EmbeddingStore:
-    """What frozen experts make of samples, kept in a directory.
+    """Embeddings of samples by frozen experts, kept in a directory.
 
     Every expert embeds a sample once, in whichever process, session or order: a
-    sample is known by its content (a path also by the size of its file and when it
-    was changed), an expert by its parameters and weights. What has changed is made
-    anew and never mistaken for what was before.
+    sample is identified by its content (a path also by the file's size and time of
+    change), an expert by its parameters and weights. If either changes, the sample is
+    embedded anew.
 
     Embeddings are written in shards. A process that is killed loses at most the
-    shard that it was at; several may work on one store, and readers see only what
-    is finished. All is checked when it is read.
+    shard that it was writing; several may work on one store, and readers see only
+    finished shards. All is checked when it is read.
 
-    ``JEDIClassifier(memory=store)`` fills a store as it needs it and trains from it.
+    ``JEDIClassifier(memory=store)`` fills a store as needed and trains from it.
 
     Parameters
     ----------
     path : str or Path
-        A directory, made when the first embedding is written.
+        Directory, made when the first embedding is written.
     dtype : {"float32", "float16", "bfloat16"}, optional
-        Of the numbers on disk; what is read is float32. By default that of the
-        store that is there, or float32.
+        Format of the numbers on disk; they are read as float32. By default that of
+        the store in the directory, or float32.
     shard_rows : int, optional
-        Rows of a dataset in one shard. By default that of the store that is there,
-        or 4096.
+        Number of rows of a dataset in one shard. By default that of the store in the
+        directory, or 4096.
     on_error : {"raise", "skip"}, default="raise"
-        Whether a sample that cannot be embedded ends the extraction, which then
-        names it, or is marked as missing. ``JEDIClassifier.fit`` leaves rows that
-        are missing out, with a warning. With "raise" they are tried again.
+        "raise" ends the extraction at a sample that cannot be embedded, which the
+        error names; "skip" marks it as missing. ``JEDIClassifier.fit`` leaves missing
+        rows out, with a warning. "raise" tries them again.
 
     Attributes
     ----------
     path : Path
-        The directory.
+        Absolute path of the directory.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range or not that of the store that is there, or
-        that was written by a newer version.
+        If a parameter is out of range or not that of the store in the directory, or
+        if a newer version wrote that store.
 
     See Also
     --------
     jedi_sklearn.JEDIClassifier : Takes one as its ``memory``.
-    StoredRows : What is read of it.
+    StoredRows : Rows of a store.
 
     Examples
     --------
@@ -148,7 +148,7 @@ class EmbeddingStore:
         self._check_against(found)
 
     def _written(self) -> dict[str, Any]:
-        """Return the settings in the directory."""
+        """Return the settings of the store in the directory, none if there is none."""
         try:
             found = read_json(self.path / "store.json", dtype=str, shard_rows=int)
         except FileNotFoundError:
@@ -170,12 +170,12 @@ class EmbeddingStore:
 
     @property
     def dtype(self) -> str:
-        """Of the numbers on disk."""
+        """Format of the numbers on disk."""
         return self._settings.dtype
 
     @property
     def on_error(self) -> str:
-        """What is done with a sample that cannot be embedded."""
+        """Treatment of samples that cannot be embedded."""
         return self._settings.on_error
 
     def __repr__(self) -> str:
@@ -189,15 +189,15 @@ class EmbeddingStore:
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> Self:
-        """Embed samples by experts, those that are here already left out.
+        """Embed samples by experts, except those that are in the store already.
 
         Parameters
         ----------
         experts : sequence of (str, estimator)
-            Fitted; see ``JEDIClassifier.experts``. Where one has a head that gives
-            probabilities, these are kept too.
+            Fitted; see ``JEDIClassifier.experts``. If the head of one gives
+            probabilities, they are kept too.
         X : mapping, MultiDataset, DataFrame or array-like
-            Samples of the datasets; every expert embeds them all.
+            Samples of the datasets; every expert embeds all of them.
         n_jobs : int or None, default=None
             Number of shards that are made at once, as in joblib; threads, unless
             :func:`joblib.parallel_config` names a backend. Workers on other
@@ -213,15 +213,15 @@ class EmbeddingStore:
         Raises
         ------
         ValueError
-            If an expert is not fitted, cannot be told apart from others, cannot
-            embed a sample, or changes the width of its embeddings.
+            If an expert is not fitted, has no fingerprint, cannot embed a sample, or
+            changes the width of its embeddings.
         OSError
             If the store cannot be written.
 
         Warns
         -----
         UserWarning
-            If an expert or the file of a sample is not what it was.
+            If an expert or the file of a sample has changed.
         """
         parts = list(as_multidataset(X).parts())
         split = [split_expert(*named) for named in named_experts(experts)]
@@ -248,11 +248,9 @@ class EmbeddingStore:
         indices = fill(features, [expert.encoder for expert in split], parts)
         for expert, index in zip(split, indices, strict=True):
             if hasattr(expert.head, "predict_proba"):
-                producer, head = (
-                    producer_of_probabilities(expert),
-                    Probabilities(expert.head),
-                )
-                fill([producer], [head], _embedded(parts, ids, index))
+                producer = producer_of_probabilities(expert)
+                made = _embedded(parts, ids, index)
+                fill([producer], [Probabilities(expert.head)], made)
         return self
 
     def embed(
@@ -262,9 +260,9 @@ class EmbeddingStore:
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> dict[str, list[StoredRows]]:
-        """Return rows of datasets as experts embed them, made where they are not here.
+        """Return embeddings of rows by frozen experts, made if the store lacks them.
 
-        What `extract` does for users, this does for a classifier.
+        A classifier uses it where a user uses `extract`.
 
         Parameters
         ----------
@@ -278,13 +276,12 @@ class EmbeddingStore:
         Returns
         -------
         rows : dict of str to list of StoredRows
-            For each frozen expert one a part; without experts that cannot be told
-            apart from others.
+            For each expert that is frozen and has a fingerprint, one a part.
 
         Warns
         -----
         NotStoredWarning
-            If an expert or a sample cannot be told apart from others.
+            If a frozen expert or a sample has no fingerprint.
         """
         frozen = [expert for expert in experts if is_frozen(expert.encoder)]
         while frozen:
@@ -298,7 +295,7 @@ class EmbeddingStore:
                     stacklevel=5,
                 )
                 known = [e for e in frozen if fingerprint_if_any(e.encoder) is not None]
-                # If all experts are known, it is the samples that are not.
+                # If all experts have fingerprints, it is a sample that has none.
                 frozen = known if len(known) < len(frozen) else []
                 continue
             models = [expert.encoder for expert in frozen]
@@ -313,30 +310,30 @@ class EmbeddingStore:
         return {}
 
     def features(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
-        """Return the embeddings of samples, read when they are needed.
+        """Return the embeddings of samples, read when needed.
 
         Parameters
         ----------
         expert : str or (str, estimator)
-            Its name, or the expert itself, which then is held against the one whose
-            embeddings are here.
+            Name of the expert, or the expert itself, which must then be the one that
+            made the embeddings.
         samples : row-indexable of shape (n_rows, ...)
-            As they were given to `extract`; some of them, in any order.
+            Samples that were given to `extract`, in any order.
 
         Returns
         -------
         rows : StoredRows of shape (n_rows, n_features)
-            A row for each sample, in the order of `samples`.
+            Rows in the order of `samples`.
 
         Raises
         ------
         ValueError
-            If the store has nothing of the expert, or of a sample, as they are now.
+            If the store has nothing by the expert, or of a sample, as they are now.
         """
         return self._stored(expert, "features", samples)
 
     def probabilities(self, expert: str | tuple[str, Any], samples: Any) -> StoredRows:
-        """Return the probabilities that an expert's head gives samples.
+        """Return the probabilities of samples by an expert's head, read when needed.
 
         Parameters
         ----------
@@ -351,18 +348,18 @@ class EmbeddingStore:
         Raises
         ------
         ValueError
-            If the store has nothing of the expert, or of a sample, as they are now.
+            If the store has nothing by the expert, or of a sample, as they are now.
         """
         return self._stored(expert, "probabilities", samples)
 
     def info(self) -> pd.DataFrame:
-        """Say what is here.
+        """Return a table of the content.
 
         Returns
         -------
         table : DataFrame
-            One row for each expert, kind and dataset, with the numbers of rows, of
-            rows that could not be embedded, of features and of bytes.
+            One row for each expert, kind and dataset, with the numbers of features, of
+            rows, of rows that could not be embedded, of shards and of bytes.
         """
         rows = []
         for collection in self._collections():
@@ -386,12 +383,12 @@ class EmbeddingStore:
         return pd.DataFrame(rows)
 
     def failures(self) -> pd.DataFrame:
-        """Say which samples could not be embedded.
+        """Return a table of the samples that could not be embedded.
 
         Returns
         -------
         table : DataFrame
-            One row for each, with the columns expert, dataset and reason.
+            One row for each sample, with the columns expert, dataset and reason.
         """
         found = []
         for collection in self._collections():
@@ -400,7 +397,7 @@ class EmbeddingStore:
                 manifests = map(read_manifest, finished_shards(directory))
                 for own, reason in failures_in(manifests).items():
                     found.append((producer, dataset_of(directory), own, reason))
-        # Features that are columns of what has failed only know that it is not there.
+        # Features that are columns of kind "both" do not know why a row is missing.
         first = {
             (producer.fingerprint, own): reason
             for producer, _, own, reason in found
@@ -420,18 +417,18 @@ class EmbeddingStore:
         )
 
     def verify(self, *, remove: bool = False) -> list[str]:
-        """Read everything that is here and say what has changed since it was written.
+        """Read the whole store and report files that changed since they were written.
 
         Parameters
         ----------
         remove : bool, default=False
-            Whether to remove the shards that are damaged, which the next extraction
-            then makes anew.
+            Whether to remove damaged files, whose samples the next extraction embeds
+            anew.
 
         Returns
         -------
         problems : list of str
-            One a damaged file; nothing if all is well.
+            One message a damaged file.
         """
         problems = []
         for collection in self._collections():
@@ -464,8 +461,8 @@ class EmbeddingStore:
         n_jobs: int | None,
         verbose: int,
     ) -> list[Index]:
-        """Make what is wanted and not here; return what there is then."""
-        # Experts may share an encoder: the first gives the name.
+        """Embed the wanted rows that are lacking; return an index for each producer."""
+        # Experts may share an encoder; the collection has the name of the first.
         different: dict[Any, Producer] = {}
         for producer in producers:
             different.setdefault(producer[1:], producer)
@@ -493,7 +490,7 @@ class EmbeddingStore:
         return [indices[producer[1:]] for producer in producers]
 
     def _create(self) -> None:
-        """Write down what the store is like, or find that another has done it."""
+        """Write the store's manifest, unless another process has done it."""
         path = self.path / "store.json"
         if not path.exists():
             with exclusive_lock(self.path / "store.lock"):
@@ -523,7 +520,7 @@ class EmbeddingStore:
     def _stored(
         self, expert: str | tuple[str, Any], kind: str, samples: Any
     ) -> StoredRows:
-        """Return what an expert has made of samples, all of which must be here."""
+        """Return rows of samples, all of which must be in the store."""
         if isinstance(expert, str):
             producer = self._producer_named(expert, kind)
         else:
@@ -548,7 +545,7 @@ class EmbeddingStore:
 
 
 def _embedded(parts: Sequence[Part], ids: Sequence[Ids], index: Index) -> list[Part]:
-    """Return what an expert has made of datasets in their stead."""
+    """Return parts with an expert's embeddings in place of the samples."""
     return [
         (Table(table.name, index.rows(own)), rows)
         for (table, rows), own in zip(parts, ids, strict=True)

@@ -1,4 +1,4 @@
-"""Rows that lie in shards, as an array that is read when it is needed."""
+"""Rows of shards as an array that is read when needed."""
 
 from __future__ import annotations
 
@@ -9,39 +9,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..inputs.containers import Rows
 from ._dtypes import Features
 from ._shards import Shard
 
-Rows = npt.NDArray[np.intp]
-
-# The shard of a row that could not be embedded.
+# Shard number of a row that could not be embedded.
 MISSING = -1
 
 
 class StoredRows:
-    """Rows of an :class:`EmbeddingStore`, read when they are needed.
+    """Rows of an :class:`EmbeddingStore`, read when needed.
 
     Indexed with row numbers, a mask or a slice it gives other `StoredRows`, which
-    reads nothing; ``np.asarray`` reads them all, as float32, and checks what it
-    reads. A pickle holds where the rows are and not what they are.
+    reads nothing; ``np.asarray`` reads them all, as float32, and checks them. A
+    pickle holds paths and row numbers, but no values.
 
     Parameters
     ----------
     shards : sequence of Path
-        Of the .npy files.
+        Paths of the .npy files.
     shard_of_row : ndarray of int of shape (n_rows,)
-        The number of each row's shard, -1 for one that could not be embedded.
+        Shard number of each row, -1 where it could not be embedded.
     row : ndarray of int of shape (n_rows,)
-        The number of each row in its shard.
+        Position of each row in its shard.
     n_features : int
-        Number of values in a row.
+        Number of values in each row.
 
     Attributes
     ----------
     shape : tuple of int
         (n_rows, n_features)
     dtype : dtype
-        float32, whatever is stored.
+        float32, whatever the format on disk.
 
     See Also
     --------
@@ -74,18 +73,18 @@ class StoredRows:
         self._shard_of_row = shard_of_row
         self._row = row
         self.shape = (len(row), n_features)
-        # Opened when their first row is read; not shared with other views, so that
-        # whoever asks for rows anew has them checked anew.
+        # Shards are opened when their first row is read. Views do not share them, so
+        # that each view checks what it reads.
         self._open: dict[int, Shard] = {}
 
     @property
     def nbytes(self) -> int:
-        """Number of bytes that the rows take in memory."""
+        """Number of bytes of the rows in memory."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
-        """Which rows could not be embedded, of shape (n_rows,)."""
+        """Mask of the rows that could not be embedded, of shape (n_rows,)."""
         missing: npt.NDArray[np.bool_] = self._shard_of_row == MISSING
         return missing
 
@@ -111,23 +110,23 @@ class StoredRows:
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
-            Their numbers.
+            Row numbers.
         out : ndarray of shape (n_rows, n_features), float32, optional
-            Where to put them.
+            Array to write them to.
 
         Returns
         -------
         features : ndarray of shape (n_rows, n_features), float32
-            These rows, in this order; `out` where it was given.
+            The rows in this order; `out` if it was given.
 
         Raises
         ------
         DamagedError
-            If they are not what was written.
+            If a shard has changed since it was written.
         ValueError
-            If one of them could not be embedded.
+            If one of the rows could not be embedded.
         """
-        # Their shards are opened, and so checked, before they take any memory.
+        # Open, and so check, all shards before memory is allocated.
         parts = list(self._parts(rows))
         taken = out
         if taken is None:
@@ -137,18 +136,18 @@ class StoredRows:
         return taken
 
     def will_need(self, rows: Rows) -> None:
-        """Ask the system to read rows while something else is done.
+        """Ask the system to read rows in the background.
 
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
-            Their numbers.
+            Row numbers.
         """
         for shard, _, in_shard in self._parts(rows):
             shard.will_need(in_shard)
 
     def _parts(self, rows: Rows) -> Iterator[tuple[Shard, Rows, Rows]]:
-        """Yield shard after shard with the places of its rows here, and there."""
+        """Yield each shard with the positions of its rows in `rows` and in it."""
         if not len(rows):
             return
         shard_of_row = self._shard_of_row[rows]
@@ -178,7 +177,7 @@ class StoredRows:
         return f"{type(self).__name__}(shape={self.shape})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Only the shards that these rows lie in, and none that is open.
+        # Keep only the shards of these rows, and none of the open files.
         numbers, shard_of_row = np.unique(self._shard_of_row, return_inverse=True)
         if len(numbers) and numbers[0] == MISSING:
             numbers, shard_of_row = numbers[1:], shard_of_row - 1

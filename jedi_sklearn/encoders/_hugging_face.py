@@ -127,7 +127,7 @@ def from_pretrained(
 
 
 class TextSamples:
-    """Makes datasets of texts, which are tokenised a batch at a time.
+    """Makes datasets of texts, which are tokenised in batches.
 
     Parameters
     ----------

@@ -126,6 +126,7 @@ def _recorded(wanted: Any) -> Iterator[list[Any]]:
 
 
 def title_of(layer: str | None) -> str:
+    """Describe the input of a layer, for messages."""
     if layer == "":
         return "What the module returns"
     return f"What enters {'the last Linear' if layer is None else f'layer {layer!r}'}"

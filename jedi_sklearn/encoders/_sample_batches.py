@@ -21,7 +21,7 @@ def load_batches(
     dataset: Callable[[Any], Any] | None,
     n_workers: int,
 ) -> Iterator[tuple[Any, int]]:
-    """Load samples a batch at a time.
+    """Load samples in batches.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class SampleDataset:
 
 
 def _without_dataset(X: Any) -> Any:
-    """Return rows as an array, a sparse matrix or a tensor, or a list of samples."""
+    """Convert X to an array, sparse matrix or tensor of rows, or a list of samples."""
     if hasattr(X, "iloc"):
         X = X.to_numpy()
     if hasattr(X, "tocsr"):

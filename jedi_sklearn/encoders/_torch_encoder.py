@@ -327,8 +327,9 @@ class TorchEncoder(TransformerMixin, BaseEstimator):
         autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
         try:
             with torch.no_grad(), autocast:
-                part = part_on(device, batch, rows, n_rows)
-                found, output = run_module(module, self.layer, part)
+                found, output = run_module(
+                    module, self.layer, part_on(device, batch, rows, n_rows)
+                )
                 embedding = as_matrix(found, self.layer, len(rows))
                 if first:
                     self._check_output(module, embedding, output)
@@ -378,8 +379,10 @@ class _Copied:
     def make(cls, module: torch.nn.Module, device: torch.device) -> Self:
         """Copy a module to a device."""
         tensors = _tensors(module)
+        # Taken before the copy, so that a change during it is seen afterwards.
+        versions = _versions(tensors)
         copied = copy.deepcopy(module).to(device)
-        return cls(module, tensors, _versions(tensors), device, copied)
+        return cls(module, tensors, versions, device, copied)
 
     def is_of(self, module: torch.nn.Module, device: torch.device) -> bool:
         """Tell whether it is a copy of a module, unchanged since, on a device."""

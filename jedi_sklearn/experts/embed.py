@@ -77,24 +77,20 @@ def embed(
             f"{rows}; it must be of shape ({n_rows}, n_features), with one feature or "
             "more."
         )
-    _check_magnitude(embedding, f"Expert {expert!r} returned", rows)
-    return embedding
-
-
-def _check_magnitude(embedding: npt.NDArray[np.float32], what: str, rows: str) -> None:
     finite = np.isfinite(embedding).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"{what} NaN or infinity for {rows} (first for row "
+            f"Expert {expert!r} returned NaN or infinity for {rows} (first for row "
             f"{int(finite.argmin())}); embeddings must be finite."
         )
     if embedding.size and max(embedding.max(), -embedding.min()) > MAX_FEATURE:
         largest = np.abs(embedding).max(axis=1)
         raise ValueError(
-            f"{what} {largest.max():g} for {rows} (row {int(largest.argmax())}); "
-            f"features must be of size {MAX_FEATURE:g} at most, or their squares are "
-            "infinite in float32."
+            f"Expert {expert!r} returned {largest.max():g} for {rows} (row "
+            f"{int(largest.argmax())}); features must be of size {MAX_FEATURE:g} at "
+            "most, or their squares are infinite in float32."
         )
+    return embedding
 
 
 def _selected_columns(encoder: Any, values: Any) -> Any:

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..encoders import MLPEncoder
+from ..encoders._mlp import MLPEncoder
 from ..inputs.containers import take_rows
 from ..inputs.labels import Labels
 from ..inputs.multidataset import MultiDataset

@@ -61,6 +61,7 @@ def column_names(values: Any) -> list[Any]:
 
 def take_rows(values: Any, rows: Rows) -> Any:
     """Return some rows of any row-indexable, without a copy where they are a run."""
+    # A slice of an array is a view, and of a memory map it reads nothing yet.
     is_run = len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
     key = slice(int(rows[0]), int(rows[0]) + len(rows)) if is_run else rows
     if hasattr(values, "iloc"):
@@ -153,7 +154,7 @@ def check_dataframe(X: Any) -> None:
             "Feature names are only supported if all are str; the columns of X have "
             f"names of types {kinds}. X.columns.astype(str) makes them all str."
         )
-    # pd.concat makes several levels of a dict of DataFrames, without these names.
+    # pd.concat of a dict of DataFrames makes two levels, and gives them no names.
     levels = list(X.index.names)
     if X.index.nlevels > 1 and levels.count(LEVEL) != 1:
         raise ValueError(
@@ -178,9 +179,15 @@ def split_by_dataset(X: pd.DataFrame) -> tuple[dict[Any, pd.DataFrame], Rows]:
     if (numbers < 0).any():
         raise ValueError("The index level 'dataset' of X has missing values.")
     X = X.droplevel(LEVEL) if several else X.reset_index(drop=True)
+    datasets = {name: X[numbers == i] for i, name in enumerate(names)}
+    return datasets, order_when_sorted(numbers)
+
+
+def order_when_sorted(numbers: Rows) -> Rows:
+    """Return the position that each element has after a stable sort."""
     order = np.empty(len(numbers), dtype=np.intp)
     order[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
-    return {name: X[numbers == i] for i, name in enumerate(names)}, order
+    return order
 
 
 def is_missing(values: Any) -> npt.NDArray[np.bool_]:
@@ -189,10 +196,10 @@ def is_missing(values: Any) -> npt.NDArray[np.bool_]:
 
 
 def as_array(values: Any) -> npt.NDArray:
-    """Return values as an array, without a change of what they are.
+    """Return values as an array that holds them unchanged.
 
-    Where some are missing it is one of objects: beside a NaN integers would become
-    floats, and the NaN among str "nan".
+    If some are missing it has dtype object: NumPy would turn integers beside NaN into
+    floats, and NaN beside str into "nan". So it has for lists, in which any may be.
 
     Raises
     ------

@@ -53,7 +53,7 @@ class Labels(NamedTuple):
         """Return the labels' positions in other classes, or UNLABELLED or UNKNOWN."""
         own, other = comparable(self.classes, classes)
         position = {label: i for i, label in enumerate(other.tolist())}
-        # The last entry is that of UNLABELLED, which as an index is the last, too.
+        # The code UNLABELLED, -1, finds the last entry.
         table = [*(position.get(label, UNKNOWN) for label in own.tolist()), UNLABELLED]
         return np.array(table, dtype=np.int64)[self.codes]
 
@@ -96,6 +96,7 @@ def missing_labels(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
     if labels.dtype.kind in "iu":
         return labels == -1
     missing = is_missing(labels)
+    # Integers beside None or NaN make an array of objects.
     if labels.dtype.kind == "O" and not missing.all():
         known = labels[~missing]
         if all(isinstance(label, int | np.integer) for label in known):

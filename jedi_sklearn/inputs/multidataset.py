@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import check_has_labels, check_n_rows, check_names
-from .containers import Rows, n_rows_of, row_size, take_rows
+from .containers import Rows, n_rows_of, order_when_sorted, row_size, take_rows
 from .labels import composite_labels, missing_labels, one_dimensional
 
 
@@ -261,9 +261,7 @@ class MultiDataset(Mapping[str, Any]):
 
     def _order(self) -> Rows:
         """Return the position of each row among the rows sorted by dataset."""
-        order = np.empty(len(self._row), dtype=np.intp)
-        order[np.argsort(self._table_of_row, kind="stable")] = np.arange(len(order))
-        return order
+        return order_when_sorted(self._table_of_row)
 
 
 class MultiTarget(MultiDataset):
@@ -339,7 +337,7 @@ def stack_datasets(
     X : MultiDataset of shape (n_rows, n_features)
         The rows, dataset by dataset in sorted order; nothing is copied.
     y : MultiTarget of shape (n_rows,)
-        Their labels.
+        Labels of the rows.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from .multidataset import MultiDataset, MultiTarget
 
 
 class Targets(NamedTuple):
-    """Labels of all datasets that have any.
+    """Labels of the datasets that have any.
 
     Attributes
     ----------
@@ -166,7 +166,8 @@ def _read_rows(
         )
     composite = _are_composite(y, groups)
     if not composite and not datasets.labelled().all():
-        # scikit-learn's tools that number the labels themselves lose the marks.
+        # Tools of scikit-learn that encode y before they call fit make a class of the
+        # marks of unlabelled rows. X still knows which these are.
         y = np.where(datasets.labelled(), y.astype(object), None)
     parts = {name: y[datasets.rows_of(name)] for name in datasets}
     if composite:
@@ -179,8 +180,8 @@ def _read_rows(
         }
     (classes,) = known.values() if len(known) == 1 else (y,)
     if len(datasets) == 1 and y.dtype.kind == "i" and set(classes.tolist()) == {-1, 1}:
-        # The two classes of a binary problem, as scikit-learn's users write them;
-        # with -1 for unlabelled there would be but one class.
+        # Binary problems are often labelled -1 and 1. If -1 marked unlabelled rows, one
+        # class would be left, and no classifier could be trained.
         classes, codes = np.unique(y, return_inverse=True)
         return dict.fromkeys(datasets, Labels(classes, codes)), composite
     return {n: encode_labels(part, n) for n, part in parts.items()}, composite

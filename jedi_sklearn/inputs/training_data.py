@@ -28,9 +28,9 @@ class TrainingData(NamedTuple):
     ----------
     datasets : MultiDataset
     labels : dict of str to Labels
-        Only of datasets that have labels.
+        Labels of the datasets that have any.
     weights : dict of str to RowWeights
-        Of every dataset.
+        Weights of every dataset.
     """
 
     datasets: MultiDataset

@@ -1,4 +1,4 @@
-"""Displays: pictures of what a fitted estimator has learnt."""
+"""Displays: figures of a fitted estimator and its predictions."""
 
 from ._agreement import AgreementDisplay
 from ._class_gains import ClassGainsDisplay

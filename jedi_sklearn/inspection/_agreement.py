@@ -1,4 +1,4 @@
-"""How often two models say the same, and who is right where they do not."""
+"""Agreement of two models, and which is right where they disagree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAIRS = (("student", "teacher"), ("expert", "student"), ("expert", "teacher"))
 # The pieces of a bar from left to right; in the first two the models agree.
 _PIECES = ("both_right", "same_wrong", "first_right", "second_right", "both_wrong")
 
-# Where it is not one model alone that is right, a piece has no model's colour.
+# Pieces in which not one model alone is right; the others have that model's colour.
 _GREYS: dict[str, dict[str, Any]] = {
     "both_right": {"facecolor": "0.85", "label": "both right"},
     "same_wrong": {"facecolor": "0.45", "label": "same wrong answer"},
@@ -33,17 +33,17 @@ _GREYS: dict[str, dict[str, Any]] = {
     },
 }
 
-# Inches: a line, a character of a name, and all else.
+# Inches: a line, a character of a name, and the rest.
 _LINE, _CHARACTER, _FRAME = 0.24, 0.08, 1.6
 
 
 class AgreementDisplay:
-    """How often student, teacher and expert say the same, and who else is right.
+    """Agreement of student, teacher and expert, and which of them is right.
 
-    A bar is for two models on the labelled rows of a dataset. From the left, it has the
-    rows for which both give the same answer, right or wrong, then those of which one
-    model alone is right, then those for which both give wrong answers that differ.
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
+    A bar is for two models on the labelled rows of a dataset. Its pieces, from the
+    left, are the rows for which both give the same answer, right or wrong, those for
+    which one model alone is right, and those for which both give different wrong
+    answers. Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ class AgreementDisplay:
 
     See Also
     --------
-    ClassGainsDisplay : What student and teacher gain class by class.
-    EvaluationDisplay : How often each is right.
+    ClassGainsDisplay : Gains of student and teacher class by class.
+    EvaluationDisplay : The accuracy of each model.
 
     Notes
     -----
@@ -95,7 +95,7 @@ class AgreementDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, axes: Any = None
     ) -> Self:
-        """Let a fitted estimator predict and draw how its models agree.
+        """Draw the agreement of a fitted estimator's models.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class AgreementDisplay:
         Returns
         -------
         display : AgreementDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -135,24 +135,24 @@ class AgreementDisplay:
         expert: Any = None,
         axes: Any = None,
     ) -> Self:
-        """Draw how models agree by labels that were predicted.
+        """Draw the agreement of predicted labels.
 
         Parameters
         ----------
         y_true : mapping of str to array-like, or array-like of shape (n_samples,)
             Labels. Unlabelled rows (-1, None, NaN) are left out.
         student, teacher : mapping of str to array-like, or array-like
-            The labels that each predicts for the same rows: a mapping of the same
-            datasets where `y_true` is one.
+            Labels that each predicts for the same rows: a mapping of the same datasets
+            where `y_true` is one.
         expert : mapping of str to array-like, or array-like, optional
-            The same for the expert; by default there is none.
+            Labels that the expert predicts; by default none are drawn.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : AgreementDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -214,27 +214,31 @@ def agreement_of(answers: pd.DataFrame) -> pd.DataFrame:
     for dataset, own in answers.groupby("dataset", sort=False):
         for first, second in _PAIRS:
             if first in own and second in own:
-                shares = _shares(own["label"], own[first], own[second])
-                names = {"dataset": dataset, "first": first, "second": second}
-                rows.append({**names, "n_rows": len(own), **shares})
+                same = own[first] == own[second]
+                is_right = own[first] == own["label"]
+                other_is_right = own[second] == own["label"]
+                shares = {
+                    "agreement": same,
+                    "both_right": is_right & other_is_right,
+                    "same_wrong": same & ~is_right,
+                    "first_right": is_right & ~other_is_right,
+                    "second_right": other_is_right & ~is_right,
+                    "both_wrong": ~same & ~is_right & ~other_is_right,
+                }
+                rows.append(
+                    {
+                        "dataset": dataset,
+                        "first": first,
+                        "second": second,
+                        "n_rows": len(own),
+                        **{name: float(share.mean()) for name, share in shares.items()},
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-def _shares(label: pd.Series, first: pd.Series, second: pd.Series) -> dict[str, float]:
-    same, is_right, other_is_right = first == second, first == label, second == label
-    shares = {
-        "agreement": same,
-        "both_right": is_right & other_is_right,
-        "same_wrong": same & ~is_right,
-        "first_right": is_right & ~other_is_right,
-        "second_right": other_is_right & ~is_right,
-        "both_wrong": ~same & ~is_right & ~other_is_right,
-    }
-    return {name: float(share.mean()) for name, share in shares.items()}
-
-
 def _names(rows: pd.DataFrame, places: npt.NDArray[np.intp]) -> dict[int, str]:
-    """Return what stands before each line."""
+    """Return the names of the lines by their places."""
     names = {}
     for place, row in zip(places.tolist(), rows.to_dict("records"), strict=True):
         if place - 1 not in names:

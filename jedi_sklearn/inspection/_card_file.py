@@ -1,4 +1,4 @@
-"""A card of skops that has a front matter, and pictures that go beside it."""
+"""Model card of skops with a front matter and pictures."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ except ImportError as error:
 
 
 class ModelCard(Card):
-    """A card whose file starts with YAML, as model hubs read it.
+    """Card whose file starts with the YAML that model hubs read.
 
     Parameters
     ----------
     model : estimator
-        What the card is of.
+        Model that the card describes.
     sections : dict of str to str
-        What is in it, by title.
+        Texts of the sections by title.
     metadata : dict of str to object
-        The front matter.
+        Front matter.
 
     Attributes
     ----------
     metadata : dict of str to object
-        The front matter, values as JSON has them.
+        Front matter, with values that JSON can hold.
     pictures : dict of str to bytes
-        Files that `save` writes beside the card where its text names them.
+        Contents of the files that `save` writes beside the card, by name. A file that
+        the text does not name is not written.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class ModelCard(Card):
                 (path.parent / name).write_bytes(content)
 
     def _front_matter(self) -> str:
-        # A value as JSON writes it is one in YAML, too.
+        # JSON is YAML, too.
         lines = [
             f"{key}: {json.dumps(value, ensure_ascii=False)}"
             for key, value in self.metadata.items()

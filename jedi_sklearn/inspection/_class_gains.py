@@ -1,4 +1,4 @@
-"""What students and teachers gain over their expert, class by class."""
+"""Gains of students and teachers over their expert, class by class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ..metrics import score_labelled
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
 
 _MODELS = ("student", "teacher")
 
-# Inches: a class's line, a character of its name, and all else in a panel.
+# Inches: the line of a class, a character of its name, and the rest of a panel.
 _LINE, _CHARACTER, _FRAME = 0.22, 0.08, 1.4
 
-# Points between a panel and its title, where the legend stands.
+# Points between a panel and its title: room for the legend.
 _LEGEND = 26
 
 
 class ClassGainsDisplay:
-    r"""What students and teachers gain over their expert, class by class.
+    r"""Gains of students and teachers over their expert, class by class.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to make one.
 
@@ -36,11 +35,11 @@ class ClassGainsDisplay:
         One row for each dataset, label and model (student or teacher), with the
         columns dataset, label, model and
 
-        - n_rows: how many rows have this label,
-        - recall, expert_recall: the shares of these rows that the model and the
-          expert get right, from 0 to 1,
-        - gain: the difference of the two,
-        - low, high: the ends of its 95 % interval.
+        - n_rows: number of rows with this label,
+        - recall, expert_recall: shares of these rows that the model and the expert
+          get right, from 0 to 1,
+        - gain: difference of the two,
+        - low, high: ends of its 95 % interval.
 
     Attributes
     ----------
@@ -52,7 +51,7 @@ class ClassGainsDisplay:
     See Also
     --------
     EvaluationDisplay : Whole datasets.
-    AgreementDisplay : Who is right where models disagree.
+    AgreementDisplay : Which model is right where models disagree.
 
     Notes
     -----
@@ -67,10 +66,10 @@ class ClassGainsDisplay:
         \sqrt{b + c + 1 - \frac{(b - c)^2}{n + 2}},
 
     cut at -1 and 1, with z the normal quantile at 0.975. For two rows as for many, it
-    holds the true difference in about 95 of 100 samples or more, on average over what
-    may be true; without the added rows, five rows would have that in 66. Many classes
-    have many intervals, of which one in twenty misses by chance: they show how sure one
-    class is, and do not test all of them at once.
+    covers the true difference in about 95 of 100 samples or more, averaged over the
+    differences that there may be; without the added rows, and with five others, in 66.
+    Of the intervals of many classes, one in twenty misses by chance: they show the
+    uncertainty of one class and are no test of all classes at once.
 
     The display draws what `gains` holds. For some of many classes, make one of
     some of its rows.
@@ -106,7 +105,7 @@ class ClassGainsDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, axes: Any = None
     ) -> Self:
-        """Let a fitted estimator predict and draw what its classes gain.
+        """Draw the gains of a fitted estimator's models.
 
         Parameters
         ----------
@@ -122,7 +121,7 @@ class ClassGainsDisplay:
         Returns
         -------
         display : ClassGainsDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -146,24 +145,24 @@ class ClassGainsDisplay:
         teacher: Any = None,
         axes: Any = None,
     ) -> Self:
-        """Draw what classes gain by labels that were predicted.
+        """Draw the gains of predicted labels.
 
         Parameters
         ----------
         y_true : mapping of str to array-like, or array-like of shape (n_samples,)
             Labels. Unlabelled rows (-1, None, NaN) are left out.
         expert, student : mapping of str to array-like, or array-like
-            The labels that each predicts for the same rows: a mapping of the same
-            datasets where `y_true` is one.
+            Labels that each predicts for the same rows: a mapping of the same datasets
+            where `y_true` is one.
         teacher : mapping of str to array-like, or array-like, optional
-            The same for the teacher; by default there is none.
+            Labels that the teacher predicts; by default none are drawn.
         axes : Axes or sequence of Axes, optional
             One a dataset; by default a new figure is made.
 
         Returns
         -------
         display : ClassGainsDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -192,10 +191,13 @@ class ClassGainsDisplay:
         ValueError
             If there is not one of `axes` for each dataset.
         """
-        by_dataset = {
-            dataset: _sorted(rows)
-            for dataset, rows in self.gains.groupby("dataset", sort=False)
-        }
+        by_dataset = {}
+        for dataset, rows in self.gains.groupby("dataset", sort=False):
+            first = rows[rows["model"] == rows["model"].iloc[0]]
+            order = first.sort_values(["gain", "expert_recall"], kind="stable")["label"]
+            # Places count from the bottom, so that the largest gain is at the top.
+            place = pd.Series(range(len(order)), index=pd.Index(order, dtype=object))
+            by_dataset[dataset] = rows.assign(place=rows["label"].map(place))
         names = [_names(rows) for rows in by_dataset.values()]
         axes = as_panels(
             axes,
@@ -223,11 +225,11 @@ def class_gains(answers: pd.DataFrame) -> pd.DataFrame:
         for model in ("expert", *_MODELS)
         if model in answers
     }
-    gains = []
+    tables = []
     for model in _MODELS:
         if model in is_right:
             own, other = is_right[model], is_right["expert"]
-            counts = pd.DataFrame(
+            table = pd.DataFrame(
                 {
                     "n_rows": 1,
                     "recall": own,
@@ -236,46 +238,28 @@ def class_gains(answers: pd.DataFrame) -> pd.DataFrame:
                     "lost": other & ~own,
                 }
             )
-            counts = counts.groupby(groups, sort=False).sum().reset_index()
-            gains.append(_with_interval(counts.assign(model=model)))
-    return pd.concat(gains, ignore_index=True)
-
-
-def _with_interval(counts: pd.DataFrame) -> pd.DataFrame:
+            table = table.groupby(groups, sort=False).sum().reset_index()
+            tables.append(table.assign(model=model))
+    counts = pd.concat(tables, ignore_index=True)
     n, b, c = (counts[name].to_numpy(float) for name in ("n_rows", "gained", "lost"))
-    low, high = _paired_interval(b, c, n)
+    # The interval of Agresti and Min; see the Notes of the display.
+    z = NormalDist().inv_cdf(0.975)
+    centre = (b - c) / (n + 2)
+    half = z * np.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)
     return pd.DataFrame(
         {
             **counts[["dataset", "label", "model", "n_rows"]],
             "recall": counts["recall"] / n,
             "expert_recall": counts["expert_recall"] / n,
             "gain": (b - c) / n,
-            "low": low,
-            "high": high,
+            "low": np.maximum(centre - half, -1.0),
+            "high": np.minimum(centre + half, 1.0),
         }
     )
 
 
-def _paired_interval(
-    b: npt.NDArray[np.float64], c: npt.NDArray[np.float64], n: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the ends of the interval of Agresti and Min for (b - c) / n."""
-    z = NormalDist().inv_cdf(0.975)
-    centre = (b - c) / (n + 2)
-    half = z * np.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)
-    return np.maximum(centre - half, -1.0), np.minimum(centre + half, 1.0)
-
-
-def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows by class, the one that the first model gains most with last."""
-    first = rows[rows["model"] == rows["model"].iloc[0]]
-    order = first.sort_values(["gain", "expert_recall"], kind="stable")["label"]
-    place = pd.Series(range(len(order)), index=pd.Index(order, dtype=object))
-    return rows.assign(place=rows["label"].map(place))
-
-
 def _names(rows: pd.DataFrame) -> list[str]:
-    """Return what the lines of a panel are called, the first at the bottom."""
+    """Return the names of a panel's lines from the bottom up."""
     lines = rows.drop_duplicates("place").sort_values("place")
     return [f"{x} ({n})" for x, n in zip(lines["label"], lines["n_rows"], strict=True)]
 

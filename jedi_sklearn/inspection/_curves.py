@@ -1,4 +1,4 @@
-"""Accuracy over the epochs."""
+"""Accuracy of students and teachers over the epochs."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class TrainingCurvesDisplay:
     def from_estimator(cls, estimator: Any, *, axes: Any = None) -> Self:
         """Draw the curves of a fitted estimator.
 
-        They are those on the rows that fit was given as ``X_val``, with the
-        expert's accuracy as a level line; without such rows those on the training
-        rows as each epoch saw them, under dropout.
+        They are accuracies on the rows given to fit as ``X_val``, with the expert's as
+        a level line; without such rows, accuracies on the training rows as each epoch
+        saw them, under dropout.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class TrainingCurvesDisplay:
         Returns
         -------
         display : TrainingCurvesDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class TrainingCurvesDisplay:
 
     @classmethod
     def from_history(cls, history: pd.DataFrame, *, axes: Any = None) -> Self:
-        """Draw the curves of a history that was kept.
+        """Draw the curves of a history.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class TrainingCurvesDisplay:
         Returns
         -------
         display : TrainingCurvesDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -103,7 +103,17 @@ class TrainingCurvesDisplay:
             If it has no accuracy of a model, or there is not one of `axes` for each
             dataset.
         """
-        _check_history(history)
+        if not isinstance(history, pd.DataFrame):
+            raise TypeError(
+                "history must be a DataFrame as JEDIClassifier's history_, got "
+                f"{type(history)}."
+            )
+        if history.columns.nlevels != 2 or "student_accuracy" not in history:
+            raise ValueError(
+                "history must have columns (quantity, dataset) with the quantity "
+                "'student_accuracy', as JEDIClassifier's history_ has, got "
+                f"{list(history.columns)[:3]}."
+            )
         prefix = "val_" if "val_student_accuracy" in history else ""
         curves = {
             model: history[f"{prefix}{model}_accuracy"]
@@ -151,18 +161,3 @@ class TrainingCurvesDisplay:
         panel.set(title=dataset, xlabel="epoch")
         if is_leftmost(panel):
             panel.set_ylabel("accuracy")
-
-
-def _check_history(history: Any) -> None:
-    """Raise an error unless there are curves in a history."""
-    if not isinstance(history, pd.DataFrame):
-        raise TypeError(
-            "history must be a DataFrame as JEDIClassifier's history_, got "
-            f"{type(history)}."
-        )
-    if history.columns.nlevels != 2 or "student_accuracy" not in history:
-        raise ValueError(
-            "history must have columns (quantity, dataset) with the quantity "
-            "'student_accuracy', as JEDIClassifier's history_ has, got "
-            f"{list(history.columns)[:3]}."
-        )

@@ -1,4 +1,4 @@
-"""Experts, students and teachers on every dataset."""
+"""Scores of experts, students and teachers on every dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import t
 
@@ -17,7 +16,7 @@ from ._style import STYLES, as_panels, legend_above
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The columns of evaluate's table and how an axis calls them.
+# Columns of evaluate's table, with the names that an axis has for them.
 _METRICS = {
     "accuracy": "accuracy",
     "top_5_accuracy": "top-5 accuracy",
@@ -40,7 +39,7 @@ class EvaluationDisplay:
         Index (dataset, model), the models being some of expert, student and teacher;
         one column of scores for each run, such as one for each seed.
     metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
-        What the scores are.
+        Kind of the scores.
 
     Attributes
     ----------
@@ -58,9 +57,9 @@ class EvaluationDisplay:
     -----
     With n >= 2 runs, a bar is the 95 % interval of a mean over runs that are
     independent and normally distributed, ``mean +- t(0.975, n - 1) * std / sqrt(n)``.
-    It is that of one model. Where two models' scores come from the same runs, the
-    interval of their difference is another, and often narrower. A model that has no
-    score (NaN) on a dataset in some run has no point there.
+    It is the interval of one model. That of the difference of two models with scores
+    from the same runs is another, and often narrower. A model without a score (NaN) on
+    a dataset in some run has no point there.
 
     Examples
     --------
@@ -110,14 +109,14 @@ class EvaluationDisplay:
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Unlabelled rows are left out.
         metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
-            What to draw.
+            Score to draw.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -141,22 +140,22 @@ class EvaluationDisplay:
         teacher: Any = None,
         axes: Any = None,
     ) -> Self:
-        """Draw the accuracy of labels that were predicted.
+        """Draw the accuracy of predicted labels.
 
         Parameters
         ----------
         y_true : mapping of str to array-like, or array-like of shape (n_samples,)
             Labels. Unlabelled rows (-1, None, NaN) are left out.
         expert, student, teacher : mapping of str to array-like, or array-like, optional
-            The labels that each predicts for the same rows: a mapping of the same
-            datasets where `y_true` is one. At least one is needed.
+            Labels that each predicts for the same rows: a mapping of the same datasets
+            where `y_true` is one. At least one is needed.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -188,14 +187,14 @@ class EvaluationDisplay:
             with the same datasets and models in all. A single one is drawn without
             an interval.
         metric : {"accuracy", "top_5_accuracy", "mean_average_precision"}
-            What to draw.
+            Score to draw.
         axes : Axes or sequence of one Axes, optional
             By default a new figure is made.
 
         Returns
         -------
         display : EvaluationDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -207,7 +206,23 @@ class EvaluationDisplay:
             `axes` is not one.
         """
         _metric_label(metric)
-        runs = [table[metric] for table in _check_tables(tables, metric)]
+        if isinstance(tables, pd.DataFrame) or not isinstance(tables, Iterable):
+            raise TypeError(
+                "tables must be a sequence of tables as jedi_sklearn.metrics.evaluate "
+                f"returns them, got {type(tables)}; a single table goes into a list."
+            )
+        tables = list(tables)
+        if not tables:
+            raise ValueError("tables is empty; it must have at least one table.")
+        for number, table in enumerate(tables):
+            _check_table(f"tables[{number}]", table, metric)
+            differing = tables[0].index.symmetric_difference(table.index, sort=False)
+            if len(differing):
+                raise ValueError(
+                    f"tables[0] and tables[{number}] must have the same datasets and "
+                    f"models; one of them alone has {list(differing)}."
+                )
+        runs = [table[metric] for table in tables]
         scores = pd.concat(
             [run.reindex(runs[0].index) for run in runs],
             axis=1,
@@ -248,7 +263,9 @@ class EvaluationDisplay:
         panel.set(xlabel="dataset", ylabel=label)
         panel.grid(axis="y", alpha=0.3)
         panel.set_axisbelow(True)
-        self._plot_legend(panel)
+        n_runs = self.scores.shape[1]
+        title = f"mean of {n_runs} runs, 95 % interval" if n_runs > 1 else None
+        legend_above(panel, len(STYLES), title=title)
         self.axes_ = axes
         self.figure_ = panel.figure
         return self
@@ -256,8 +273,10 @@ class EvaluationDisplay:
     def _plot_models(self, datasets: pd.Index, panel: Axes) -> None:
         values = self.scores.to_numpy(dtype=np.float64)
         drawn = pd.DataFrame({"mean": values.mean(axis=1)}, index=self.scores.index)
-        if values.shape[1] > 1:
-            drawn["bar"] = _half_interval(values)
+        n_runs = values.shape[1]
+        if n_runs > 1:
+            error = values.std(axis=1, ddof=1) / np.sqrt(n_runs)
+            drawn["bar"] = t.ppf(0.975, n_runs - 1) * error
         models = [m for m in STYLES if m in self.scores.index.unique("model")]
         for place, model in enumerate(models):
             style = STYLES[model]
@@ -273,11 +292,6 @@ class EvaluationDisplay:
                 label=model,
             )
 
-    def _plot_legend(self, panel: Axes) -> None:
-        n_runs = self.scores.shape[1]
-        title = f"mean of {n_runs} runs, 95 % interval" if n_runs > 1 else None
-        legend_above(panel, len(STYLES), title=title)
-
 
 def _metric_label(metric: Any) -> str:
     if not isinstance(metric, str) or metric not in _METRICS:
@@ -285,27 +299,6 @@ def _metric_label(metric: Any) -> str:
             f"There is no metric {metric!r}; it must be one of {list(_METRICS)}."
         )
     return _METRICS[metric]
-
-
-def _check_tables(tables: Any, metric: str) -> list[pd.DataFrame]:
-    """Return tables that have the same datasets, the same models, and the metric."""
-    if isinstance(tables, pd.DataFrame) or not isinstance(tables, Iterable):
-        raise TypeError(
-            "tables must be a sequence of tables as jedi_sklearn.metrics.evaluate "
-            f"returns them, got {type(tables)}; a single table goes into a list."
-        )
-    tables = list(tables)
-    if not tables:
-        raise ValueError("tables is empty; it must have at least one table.")
-    for number, table in enumerate(tables):
-        _check_table(f"tables[{number}]", table, metric)
-        differing = tables[0].index.symmetric_difference(table.index, sort=False)
-        if len(differing):
-            raise ValueError(
-                f"tables[0] and tables[{number}] must have the same datasets and "
-                f"models; one of them alone has {list(differing)}."
-            )
-    return tables
 
 
 def _check_table(name: str, table: Any, metric: str) -> None:
@@ -336,10 +329,3 @@ def _check_table(name: str, table: Any, metric: str) -> None:
             f"{name} must have a column {metric!r} of numbers, got the columns "
             f"{table.dtypes.astype(str).to_dict()}."
         )
-
-
-def _half_interval(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return half the 95 % t interval of each row's mean."""
-    n = values.shape[1]
-    error = values.std(axis=1, ddof=1) / np.sqrt(n)
-    return np.asarray(t.ppf(0.975, n - 1) * error)

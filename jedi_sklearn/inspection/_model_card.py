@@ -1,13 +1,14 @@
-"""What there is to say of a fitted classifier to those who may use it."""
+"""Model card of a fitted classifier."""
 
 from __future__ import annotations
 
 import inspect
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy.typing as npt
 import pandas as pd
@@ -15,25 +16,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._version import __version__
 from ..metrics import Scored, score_labelled, table_of
-from . import (
-    AgreementDisplay,
-    ClassGainsDisplay,
-    ReliabilityDisplay,
-    TrainingCurvesDisplay,
-)
-from ._agreement import agreement_of
-from ._class_gains import class_gains
+from ._agreement import AgreementDisplay, agreement_of
+from ._class_gains import ClassGainsDisplay, class_gains
+from ._curves import TrainingCurvesDisplay
 from ._predictions import answers_of
-from ._reliability import bins_of
+from ._reliability import ReliabilityDisplay, bins_of
 
-# What skops writes where the author of a card has to say something.
+# Mark of skops for text that the author of a card has to add.
 _MISSING = "[More Information Needed]"
 
 _TAGS = ["jedi_sklearn", "scikit-learn", "knowledge-distillation", "multi-dataset"]
 
 _PACKAGES = ("scikit-learn", "torch", "skorch", "numpy", "pandas")
 
-# Of so many labels a card names each.
+# Largest number of labels that a card lists.
 _MANY_LABELS = 20
 
 _DESCRIPTION = """\
@@ -113,7 +109,10 @@ _CITATION = """\
 """
 
 
-class _Picture(NamedTuple):
+@dataclass(frozen=True)
+class Picture:
+    """A display with the section, the file and the text that it gets."""
+
     section: str
     name: str
     display: Any
@@ -150,6 +149,8 @@ def write_card(
     scored = {} if X is None else score_labelled(estimator, X, y)
     metadata = {"library_name": "jedi_sklearn", "tags": _TAGS}
     card = ModelCard(estimator, _sections(estimator), metadata)
+    versions = {"Python": platform.python_version(), "jedi_sklearn": __version__}
+    versions |= {package: version(package) for package in _PACKAGES}
     tables = {
         "Datasets": (_DATASETS, _datasets(estimator)),
         "Experts": ("", _experts(estimator)),
@@ -157,15 +158,20 @@ def write_card(
             _TRAINING.format(n_epochs=estimator.n_iter_),
             _last_epoch(estimator),
         ),
-        "Versions": ("Of what this card was written with.", _versions()),
+        "Versions": (
+            "Of what this card was written with.",
+            pd.DataFrame(versions.items(), columns=["package", "version"]),
+        ),
     }
     if scored:
         tables["Evaluation"] = (_EVALUATION, table_of(scored).round(4).reset_index())
     for title, (text, own) in tables.items():
         card.add_table(description=text, **{title: _escaped(own)})
-    for section, name, display, text in _pictures(estimator, scored):
-        card.add_picture(section, name, _png(display), text)
-    # Folded, as there are many: a section that is has nothing below it.
+    for picture in _pictures(estimator, scored):
+        content = _png(picture.display)
+        card.add_picture(picture.section, picture.name, content, picture.text)
+    # Folded, as there are many, and in a section of its own, as folding hides what is
+    # below a section.
     table = _escaped(_parameters(estimator, parameters))
     card.add_table(folded=True, **{"Training/Parameters": table})
     card.select("Training/Parameters").title = "Parameters"
@@ -173,7 +179,7 @@ def write_card(
 
 
 def _sections(estimator: Any) -> dict[str, str]:
-    """Return all sections in their order, with the text of those that are text."""
+    """Return the texts of all sections in their order; tables are added later."""
     names = list(estimator.students_)
     listed = ", ".join(f"`{name}`" for name in names)
     datasets = f"the datasets {listed}" if len(names) > 1 else f"the dataset {listed}"
@@ -226,7 +232,7 @@ def _experts(estimator: Any) -> pd.DataFrame:
         {
             "expert": name,
             "of": "its dataset" if name in estimator.students_ else "features alone",
-            # On one line, whatever it is.
+            # A line break would end the row of the table.
             "estimator": f"`{' '.join(repr(expert).split())}`",
         }
         for name, expert in estimator.experts_.items()
@@ -237,20 +243,13 @@ def _experts(estimator: Any) -> pd.DataFrame:
 def _last_epoch(estimator: Any) -> pd.DataFrame:
     """Return the accuracies after training, one row a dataset."""
     last = estimator.history_.tail(1)
-    accuracies = {
-        _column(quantity): last[quantity].T.squeeze(axis=1)
-        for quantity in last.columns.unique("quantity")
-        if quantity.endswith("accuracy") and len(last)
-    }
+    accuracies = {}
+    for quantity in last.columns.unique("quantity"):
+        if quantity.endswith("accuracy") and len(last):
+            rows = "validation" if quantity.startswith("val_") else "training"
+            model = quantity.removeprefix("val_").removesuffix("_accuracy")
+            accuracies[f"{model}, {rows}"] = last[quantity].T.squeeze(axis=1)
     return pd.DataFrame(accuracies).round(4).reset_index(names="dataset")
-
-
-def _column(quantity: str) -> str:
-    """Return what the column of an accuracy is called."""
-    model = quantity.removesuffix("_accuracy")
-    if model.startswith("val_"):
-        return f"{model.removeprefix('val_')}, validation"
-    return f"{model}, training"
 
 
 def _parameters(estimator: Any, parameters: Mapping[str, Any]) -> pd.DataFrame:
@@ -268,25 +267,19 @@ def _parameters(estimator: Any, parameters: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _short(value: Any) -> str:
-    # The repr of a function has its address.
+    # The repr of a function shows its address, which means nothing later.
     return getattr(value, "__name__", None) or " ".join(repr(value).split())
 
 
-def _versions() -> pd.DataFrame:
-    versions = {"Python": platform.python_version(), "jedi_sklearn": __version__}
-    versions |= {package: version(package) for package in _PACKAGES}
-    return pd.DataFrame(versions.items(), columns=["package", "version"])
-
-
 def _escaped(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose cells do not end where a value has a bar."""
+    """Return a table whose values cannot end a cell of Markdown by a bar."""
     return table.astype(str).map(lambda cell: cell.replace("|", "\\|"))
 
 
-def _pictures(estimator: Any, scored: Mapping[str, Scored]) -> list[_Picture]:
+def _pictures(estimator: Any, scored: Mapping[str, Scored]) -> list[Picture]:
     curves = TrainingCurvesDisplay.from_estimator(estimator)
     pictures = [
-        _Picture(
+        Picture(
             "Training/Curves",
             "training_curves.png",
             curves,
@@ -298,19 +291,19 @@ def _pictures(estimator: Any, scored: Mapping[str, Scored]) -> list[_Picture]:
     answers = answers_of(scored)
     return [
         *pictures,
-        _Picture(
+        Picture(
             "Evaluation/Gains by class",
             "class_gains.png",
             ClassGainsDisplay(class_gains(answers)).plot(),
             "Recall of each class less the expert's, with 95 % intervals.",
         ),
-        _Picture(
+        Picture(
             "Evaluation/Agreement",
             "agreement.png",
             AgreementDisplay(agreement_of(answers)).plot(),
             "How often two models say the same, and who is right where they do not.",
         ),
-        _Picture(
+        Picture(
             "Evaluation/Calibration",
             "calibration.png",
             ReliabilityDisplay(bins_of(scored)).plot(),

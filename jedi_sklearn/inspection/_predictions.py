@@ -1,4 +1,4 @@
-"""The labels of rows, and what each model says that they are, side by side."""
+"""True labels of rows beside the labels that each model predicts."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from ..inputs.labels import Labels, comparable, encode_labels
 from ..metrics import Scored
 from ..utils.errors import named_errors
 
-# The name of the dataset where labels are one array.
+# Name of the dataset where labels are one array.
 _UNNAMED = "dataset"
 
 
 def answers_of(scored: Mapping[str, Scored]) -> pd.DataFrame:
-    """Return one row for each labelled row: its dataset, its label, and the models'.
+    """Return the true and the predicted labels of all labelled rows.
 
     Parameters
     ----------
     scored : mapping of str to Scored
-        What the models said of each dataset.
+        Scores of the models for each dataset.
 
     Returns
     -------
     answers : DataFrame
-        Columns dataset, label, expert, student and teacher.
+        One row for each labelled row, columns dataset, label, expert, student and
+        teacher.
     """
-    return _joined({name: _best(dataset) for name, dataset in scored.items()})
-
-
-def _best(scored: Scored) -> dict[str, npt.NDArray]:
-    labels, codes, classes = scored.labels, scored.codes, _objects(scored.classes)
-    # A label that the models do not know is written as y has it.
-    label = np.where(codes >= 0, classes[codes], _objects(labels.known))
-    best = {m: classes[s.argmax(axis=1)] for m, s in scored.scores.items()}
-    return {"label": label, **best}
+    answers = {}
+    for name, dataset in scored.items():
+        codes, classes = dataset.codes, _objects(dataset.classes)
+        # A label that the models do not know is written as y has it.
+        label = np.where(codes >= 0, classes[codes], _objects(dataset.labels.known))
+        best = {m: classes[s.argmax(axis=1)] for m, s in dataset.scores.items()}
+        answers[name] = {"label": label, **best}
+    return _joined(answers)
 
 
 def answers_of_predictions(y_true: Any, predictions: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the same as `answers_of` of labels that were predicted.
+    """Return the same as `answers_of`, for labels that somebody else predicted.
 
     Parameters
     ----------
     y_true : mapping of str to array-like, or array-like of shape (n_samples,)
     predictions : mapping of str to object
-        By model; each a mapping where y_true is one, else an array. A model whose
-        predictions are None is left out.
+        Predicted labels by model: each a mapping where y_true is one, else an array.
+        Models with None are left out.
 
     Raises
     ------
@@ -61,16 +61,23 @@ def answers_of_predictions(y_true: Any, predictions: Mapping[str, Any]) -> pd.Da
     for name, labels in read_labels(y_true).items():
         columns = {"label": _whole(labels.known)}
         for model, predicted in models.items():
-            own = _predicted(of_dataset(predicted, name, y_true, model), name, model)
-            check_n_rows(own, name, labels, model)
-            columns[model] = own[labels.labelled]
+            own = of_dataset(predicted, name, y_true, model)
+            with named_errors(f"What the {model} predicts cannot be read"):
+                found = encode_labels(own, name)
+            if not found.labelled.all():
+                raise ValueError(
+                    f"{model} predicts -1, None or NaN for dataset {name!r}, marks of "
+                    "rows without a label; give the class another name."
+                )
+            check_n_rows(found.codes, name, labels, model)
+            columns[model] = _whole(found.known)[labels.labelled]
         arrays = comparable(*columns.values())
         answers[name] = dict(zip(columns, arrays, strict=True))
     return _joined(answers)
 
 
 def given_models(predictions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the models of which something is given."""
+    """Return the predictions of the models that have any."""
     given = {model: own for model, own in predictions.items() if own is not None}
     if not given:
         raise ValueError(
@@ -90,7 +97,7 @@ def read_labels(y_true: Any) -> dict[str, Labels]:
 
 
 def of_dataset(given: Any, dataset: str, y_true: Any, what: str) -> Any:
-    """Return what is given for one dataset of y_true."""
+    """Return the part of an argument that is for one dataset of y_true."""
     if isinstance(given, Mapping) != isinstance(y_true, Mapping):
         kinds = ("a mapping of datasets", "one array")
         needed = kinds[0] if isinstance(y_true, Mapping) else kinds[1]
@@ -116,18 +123,6 @@ def check_n_rows(values: Any, dataset: str, labels: Labels, what: str) -> None:
         )
 
 
-def _predicted(given: Any, dataset: str, model: str) -> npt.NDArray:
-    """Return labels that a model predicts, one for each row."""
-    with named_errors(f"What the {model} predicts cannot be read"):
-        labels = encode_labels(given, dataset)
-    if not labels.labelled.all():
-        raise ValueError(
-            f"{model} predicts -1, None or NaN for dataset {dataset!r}, marks of rows "
-            "without a label; give the class another name."
-        )
-    return _whole(labels.known)
-
-
 def _whole(labels: npt.NDArray) -> npt.NDArray:
     """Return numbers as integers: 1.0 is the label 1, beside "1", too."""
     return labels.astype(np.int64) if labels.dtype.kind == "f" else labels
@@ -138,7 +133,7 @@ def _objects(classes: npt.NDArray) -> npt.NDArray[np.object_]:
 
 
 def _joined(answers: Mapping[str, Mapping[str, npt.NDArray]]) -> pd.DataFrame:
-    """Return the columns of all datasets one below the other."""
+    """Return one table of the columns of all datasets."""
     frames = [
         # As objects: labels of one dataset are numbers, those of another names.
         pd.DataFrame({"dataset": name} | {c: _objects(v) for c, v in columns.items()})

@@ -1,4 +1,4 @@
-"""Whether models are right as often as they say."""
+"""Calibration: confidence of the models against their accuracy."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 _STRATEGIES = ("uniform", "quantile")
 
-# Square points: the area of a marker for a bin with all rows.
+# Area, in square points, of the marker of a bin with all rows.
 _AREA = 250
 
 # Points between a panel and its title for each entry of the legend.
 _ENTRY = 15
 
-# How far from 1 the sum of a row's probabilities may be.
+# Largest distance from 1 of the sum of a row's probabilities.
 _TOLERANCE = 1e-3
 
 
 class ReliabilityDisplay:
-    """Whether expert, student and teacher are right as often as they say.
+    """Reliability diagrams of expert, student and teacher.
 
     The rows of a dataset are put into bins by the model's confidence, the probability
-    of the class that it predicts. A point is a bin: the mean confidence of its rows,
-    and the share of them for which the model is right; its area is their number. Points
-    below the diagonal are of a model that is too sure. Use :meth:`from_estimator` or
-    :meth:`from_predictions` to make one.
+    of the class that it predicts. A point is a bin: the mean confidence of its rows
+    against the share of them for which the model is right; its area is their number.
+    Points below the diagonal are those of an overconfident model. Use
+    :meth:`from_estimator` or :meth:`from_predictions` to make one.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class ReliabilityDisplay:
     Attributes
     ----------
     calibration_error : Series
-        The expected calibration error of each dataset and model: the mean over the
-        rows of the distance between accuracy and confidence of their bin.
+        Expected calibration error of each dataset and model: the mean over the rows of
+        the distance between accuracy and confidence of their bin.
     axes_ : ndarray of Axes of shape (n_datasets,)
         One panel a dataset.
     figure_ : Figure
@@ -57,13 +57,13 @@ class ReliabilityDisplay:
     See Also
     --------
     sklearn.calibration.CalibrationDisplay : One class against the other.
-    sklearn.calibration.CalibratedClassifierCV : Repairs what is wrong here.
+    sklearn.calibration.CalibratedClassifierCV : Improves the calibration.
 
     Notes
     -----
     The expected calibration error is that of Guo et al. [1]_. It depends on the bins:
-    compare models with the same ones. With few rows in a bin it is too large, also for
-    a model that is calibrated.
+    compare models with the same ones. With few rows in a bin it is too large, even for
+    a calibrated model.
 
     References
     ----------
@@ -88,7 +88,7 @@ class ReliabilityDisplay:
 
     @property
     def calibration_error(self) -> pd.Series:
-        """The expected calibration error of each dataset and model."""
+        """Expected calibration error of each dataset and model."""
         bins = self.bins
         distance = (bins["accuracy"] - bins["confidence"]).abs() * bins["n_rows"]
         keys = [bins["dataset"], bins["model"]]
@@ -107,7 +107,7 @@ class ReliabilityDisplay:
         strategy: str = "uniform",
         axes: Any = None,
     ) -> Self:
-        """Let a fitted estimator predict and draw how sure it is.
+        """Draw the calibration of a fitted estimator's models.
 
         Parameters
         ----------
@@ -120,14 +120,14 @@ class ReliabilityDisplay:
         n_bins : int, default=10
             Number of bins.
         strategy : {"uniform", "quantile"}, default="uniform"
-            Whether bins have the same width, or the same number of rows.
+            Bins of the same width, or with the same number of rows.
         axes : Axes or sequence of Axes, optional
             One a dataset; by default a new figure is made.
 
         Returns
         -------
         display : ReliabilityDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class ReliabilityDisplay:
         strategy: str = "uniform",
         axes: Any = None,
     ) -> Self:
-        """Draw how sure models are by probabilities that were predicted.
+        """Draw the calibration of predicted probabilities.
 
         Parameters
         ----------
@@ -164,18 +164,18 @@ class ReliabilityDisplay:
             Probabilities of shape (n_samples, n_classes) for the same rows: a mapping
             of the same datasets where `y_true` is one. At least one is needed.
         classes : mapping of str to array-like, or array-like, optional
-            The labels that the columns are for, by default those in `y_true`, sorted.
+            Labels of the columns, by default those in `y_true`, sorted.
         n_bins : int, default=10
             Number of bins.
         strategy : {"uniform", "quantile"}, default="uniform"
-            Whether bins have the same width, or the same number of rows.
+            Bins of the same width, or with the same number of rows.
         axes : Axes or sequence of Axes, optional
             One a dataset; by default a new figure is made.
 
         Returns
         -------
         display : ReliabilityDisplay
-            What was drawn.
+            The display, drawn.
 
         Raises
         ------

@@ -1,8 +1,9 @@
-"""What all displays have in common: how a model looks, and panels to draw on."""
+"""Look of the models and panels to draw on, for all displays."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Style(NamedTuple):
-    """How the curve or the points of a model look."""
+@dataclass(frozen=True)
+class Style:
+    """Look of a model's curves and points."""
 
     color: str
     line: str
@@ -26,10 +28,10 @@ STYLES = {
     "teacher": Style("C2", "-", "^"),
 }
 
-# Inches; a panel of curves is as wide as high.
+# Width and height of a panel of curves in inches.
 PANEL_SIZE = 3.2
 
-# More panels than this stand in several rows.
+# Panels in a row.
 _MAX_COLUMNS = 4
 
 
@@ -42,15 +44,11 @@ def as_panels(
     height: float = PANEL_SIZE,
 ) -> npt.NDArray[np.object_]:
     """Return the given axes, or new ones of this size in inches, as a flat array."""
-    if axes is None:
-        axes = _new_axes(n_panels, width, height)
-    panels = np.asarray(axes, dtype=object).ravel()
-    if len(panels) != n_panels:
-        raise ValueError(f"axes has {len(panels)} panels; {needed}.")
-    return panels
-
-
-def _new_axes(n_panels: int, width: float, height: float) -> npt.NDArray[np.object_]:
+    if axes is not None:
+        panels: npt.NDArray[np.object_] = np.asarray(axes, dtype=object).ravel()
+        if len(panels) != n_panels:
+            raise ValueError(f"axes has {len(panels)} panels; {needed}.")
+        return panels
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -80,9 +78,9 @@ def is_leftmost(panel: Axes) -> bool:
 
 
 def legend_above(panel: Axes, n_columns: int, **options: Any) -> None:
-    """Put the legend on top of a panel, where it hides nothing.
+    """Put the legend above a panel, where it hides nothing.
 
-    It ends where the panel does: there is room on the left, above the names.
+    It is flush right, since there is room on the left, above the names.
     """
     panel.legend(
         loc="lower right",

@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .export_extra import needed
+from .optional_dependencies import needed
 
 # Classes of this package that skops may create from a file, besides those of
 # scikit-learn, SciPy and NumPy that it trusts itself. These are names, not a prefix:

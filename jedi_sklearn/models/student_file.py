@@ -17,7 +17,7 @@ from .._version import __version__
 from ..experts.expert import unwrapped
 from ..utils.files import write_whole
 from ..utils.manifests import dump_manifest, load_manifest
-from .export_extra import needed
+from .optional_dependencies import needed
 from .stored_encoders import encoder_from_bytes, encoder_to_bytes
 from .weights import Adjustment, Branch, Linear, Parts
 
@@ -99,7 +99,7 @@ def write_student(path: Path, parts: Parts) -> list[str]:
         "experts": [asdict(expert) for expert in experts],
     }
     if card_path.exists():
-        _read_card(card_path)  # or it is no card, and of somebody else
+        _read_card(card_path)  # raises if the file is no card, hence not ours
     write_whole(path, [content])
     # The card comes last: if this is interrupted, the old card has another checksum.
     write_whole(card_path, [dump_manifest(card, FORMAT, indent=2)])

@@ -25,13 +25,13 @@ from .config import TrainingConfig
 from .data.batches import Batches
 from .data.rows import TrainingRows
 from .distributed import check_same, rank
-from .joint_net import JointNet
 from .losses import Objective
 from .network.dropout import Dropout
 from .network.joint_network import JointNetwork, to_numpy
 from .network.weights import Task
 from .precision import dtype_of
 from .schedules import Phase
+from .skorch_net import JointNet
 
 _logger = logging.getLogger(__name__)
 
@@ -158,7 +158,8 @@ def callbacks_for(phase: Phase, setup: Setup, scores: ScoreRows | None) -> list[
     if scores is not None:
         callbacks.append(scores)
         if config.patience is not None:
-            callbacks.append(KeepBest(scores, phase.students, config.patience))
+            keep_best = KeepBest(scores.accuracies, phase.students, config.patience)
+            callbacks.append(keep_best)
     return callbacks
 
 

@@ -18,13 +18,13 @@ from .config import TrainingConfig
 from .data.features import StoredMatrix
 from .data.rows import TrainingRows
 from .history import history_frame
-from .joint_net import JointNet
 from .losses import Objective
 from .network.joint_network import to_numpy
 from .network.scaling import Scaling
 from .network.weights import Task, first_adjustments, random_teachers
 from .phases import Setup, check_processes_agree, run_phases
 from .schedules import learning_rate_for
+from .skorch_net import JointNet
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks."""
+"""Atomic writes of files, and locks between processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# The name of a file, in that of the temporary one.
+# Name of a temporary file; the group is the name of the file to write.
 TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
 
 def write_whole(path: Path, parts: Iterable[Any]) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens.
+    """Write a file atomically: it is there as a whole or not at all.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def write_whole(path: Path, parts: Iterable[Any]) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; names the file and says what to do.
+        If it cannot be written; the message names the file and says what to do.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     with explained(path):
@@ -43,8 +43,7 @@ def write_whole(path: Path, parts: Iterable[Any]) -> None:
                 temporary.unlink()
             raise
         if os.name == "posix":
-            # Else a power failure could take back that the file was renamed. Not every
-            # file system knows how to.
+            # Else a power failure could undo the renaming. Not every file system can.
             directory = os.open(path.parent, os.O_RDONLY)
             try:
                 with suppress(OSError):
@@ -63,7 +62,7 @@ def left_by_killed(candidates: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
     Yields
     ------
     leftover, written : Path
-        Of those that have such a name, with the file that was to be written.
+        Temporary file, and the file that it was to become.
     """
     for path in candidates:
         if found := TEMPORARY.fullmatch(path.name):
@@ -72,7 +71,7 @@ def left_by_killed(candidates: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say in an error of the file system what could not be written, and what to do."""
+    """Name the file that cannot be written in an OSError, and say what to do."""
     try:
         yield
     except OSError as error:
@@ -87,19 +86,19 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Keep other processes and threads out; one that is killed is out, too.
+    """Hold a lock against other processes and threads; it ends with its holder.
 
     Parameters
     ----------
     path : Path
-        Of the lock, which is there only while it is held; its directory is made.
+        Lock file, which exists only while the lock is held; its directory is made.
     wait : bool
-        Whether to wait for others.
+        Whether to wait until the lock is free.
 
     Yields
     ------
     bool
-        Whether the others are out, which they are if this waits.
+        Whether the lock is held, which is always so after waiting.
     """
     with ExitStack() as stack:
         while True:
@@ -109,7 +108,7 @@ def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
             if not _lock(file.fileno(), wait=wait):
                 yield False
                 return
-            # Whoever held it may have removed it meanwhile, and another hold a new one.
+            # The last holder may have removed the file, and another locked a new one.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     break

@@ -17,7 +17,7 @@ def dump_manifest(
 
 
 def load_manifest(data: bytes) -> tuple[dict[str, Any], int]:
-    """Return what `dump_manifest` was given.
+    """Return the content and the format number of a manifest by `dump_manifest`.
 
     Raises
     ------
@@ -29,19 +29,19 @@ def load_manifest(data: bytes) -> tuple[dict[str, Any], int]:
 
 
 def dump_sealed(content: Mapping[str, Any], number: int) -> bytes:
-    """Return a manifest that shows when a bit of it has changed."""
+    """Return a manifest that ends in a checksum."""
     return _sealed({"format": number, **content}).encode()
 
 
 def load_sealed(data: bytes) -> dict[str, Any]:
-    """Return what `dump_sealed` has written, the format number with it.
+    """Return the content of a manifest by `dump_sealed`, with the format number.
 
-    Its checksum is no signature: whoever may write a file can write any content.
+    The checksum is no signature: whoever may write a file can write any content.
 
     Raises
     ------
     ValueError
-        If it is not what was written; says what the file is like.
+        If it has changed; the message is what is said of the file.
     """
     try:
         text = data.decode()

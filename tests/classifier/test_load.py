@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import pickle
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,18 @@ def test_rows__that_change_in_place__are_kept_once():
         small_classifier(experts, max_epochs=1).fit(pair, target)
         X["a"] += 1
     assert kept_of(pair) == [2, 2]
+
+
+def test_rows__of_datasets_that_are_gone__are_forgotten():
+    X, y = worker.data()
+    pair, target = stack_datasets(X, y)
+    caches = [weakref.ref(PROCESS_CACHE.of(table)) for table, _ in pair.parts()]
+    small_classifier(worker.frozen_experts(), max_epochs=1).fit(pair, target)
+    assert kept_of(pair) == [2, 2]
+    assert kept_of(pickle.loads(pickle.dumps(pair))) == [0, 0]
+    del pair
+    gc.collect()
+    assert [cache() for cache in caches] == [None, None]
 
 
 # Threads

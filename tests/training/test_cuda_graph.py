@@ -25,12 +25,12 @@ from test_training import Count
 from torch.nn import functional
 
 from jedi_sklearn.training import cuda_graph as replay
-from jedi_sklearn.training import joint_net as net_module
+from jedi_sklearn.training import skorch_net as net_module
 from jedi_sklearn.training.cuda_graph import WARM_UP, ReplayedStep
 from jedi_sklearn.training.data.batch import Batch
 from jedi_sklearn.training.data.batches import Batches
-from jedi_sklearn.training.joint_net import JointNet
 from jedi_sklearn.training.losses import joint_loss
+from jedi_sklearn.training.skorch_net import JointNet
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ from skorch.callbacks import Callback
 
 from .divergence import copy_of_weights
 from .stop_training import NoImprovement
-from .validation import ScoreRows
 
 
 class KeepBest(Callback):
@@ -20,20 +20,26 @@ class KeepBest(Callback):
 
     Parameters
     ----------
-    scores : ScoreRows
-        Whose numbers of the epoch are in the history before this is called.
+    accuracies : callable
+        Takes the net and returns the accuracies on validation rows of its students and
+        of its teachers, as they are in the history after every epoch.
     of_students : bool
     patience : int
     """
 
-    def __init__(self, scores: ScoreRows, of_students: bool, patience: int) -> None:
-        self.scores = scores
+    def __init__(
+        self,
+        accuracies: Callable[[Any], list[list[float]]],
+        of_students: bool,
+        patience: int,
+    ) -> None:
+        self.accuracies = accuracies
         self.of_students = of_students
         self.patience = patience
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
         self.since_ = 0
-        students, teachers = self.scores.accuracies(net)
+        students, teachers = self.accuracies(net)
         self._keep(net, _mean(students if self.of_students else teachers))
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:

@@ -118,6 +118,14 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
+def _ordered() -> OrderedDict[Any, Any]:
+    """Replace collections.OrderedDict, which is made empty and filled later.
+
+    Arguments are refused, as they could have keys of any type.
+    """
+    return OrderedDict()
+
+
 def _storage(data: bytes) -> npt.NDArray[Any]:
     """Replace torch's own function, which runs code in the data.
 
@@ -167,8 +175,7 @@ def _tensor(
 
 _GLOBALS: dict[str, Any] = {
     "_codecs.encode": _encode,
-    # It is made empty and filled later; arguments could have keys of any type.
-    "collections.OrderedDict": lambda: OrderedDict(),
+    "collections.OrderedDict": _ordered,
     "numpy.dtype": _Dtype,
     "numpy.ndarray": PlainArray,
     "torch.Size": lambda lengths: lengths,

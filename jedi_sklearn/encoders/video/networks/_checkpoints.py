@@ -82,7 +82,19 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 f"{path!r} is no checkpoint: {key!r} is of type "
                 f"{type(value).__name__}, where weights, tensors by name, are expected."
             )
-        _check_plain(key, value, path)
+        is_plain = (
+            value.layout == torch.strided
+            and value.device.type == "cpu"
+            and not value.is_quantized
+            and not value.is_complex()
+            # A view may repeat numbers of a small storage without end.
+            and value.nbytes <= value.untyped_storage().nbytes()
+        )
+        if not is_plain:
+            raise ValueError(
+                f"{path!r} cannot be used: its weight {key!r} is no plain tensor, with "
+                "each of its numbers in the file."
+            )
         if not torch.isfinite(value).all():
             raise ValueError(
                 f"{path!r} cannot be used: its weight {key!r} has numbers that are "
@@ -215,22 +227,6 @@ def _loaded(path: str) -> Any:
             "torch.save({'state_dict': torch.load(path, weights_only=False)"
             "['state_dict']}, new_path), as MMAction2's publish_model.py does too."
         ) from error
-
-
-def _check_plain(key: str, weight: Tensor, path: str) -> None:
-    """Raise ValueError for a tensor whose numbers are not all in the file."""
-    is_plain = (
-        weight.layout == torch.strided
-        and weight.device.type == "cpu"
-        and not weight.is_quantized
-        and not weight.is_complex()
-    )
-    # A view may repeat numbers of a small storage without end.
-    if not is_plain or weight.nbytes > weight.untyped_storage().nbytes():
-        raise ValueError(
-            f"{path!r} cannot be used: its weight {key!r} is no plain tensor, with "
-            "each of its numbers in the file."
-        )
 
 
 def _safetensors(path: str) -> dict[str, Tensor]:

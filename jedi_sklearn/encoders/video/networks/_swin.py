@@ -225,7 +225,13 @@ class _WindowAttention(nn.Module):
         n_positions = math.prod(2 * size - 1 for size in window)
         table = nn.init.trunc_normal_(torch.empty(n_positions, n_heads), std=0.02)
         self.relative_position_bias_table = nn.Parameter(table)
-        self.register_buffer("relative_position_index", _relative_positions(window))
+        # Entry in the bias table for each two tokens, of shape (n_tokens, n_tokens).
+        axes = [torch.arange(size) for size in window]
+        places = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
+        index = torch.zeros(1, dtype=torch.int64)
+        for place, size in zip(places, window, strict=True):
+            index = index * (2 * size - 1) + place[:, None] - place[None] + size - 1
+        self.register_buffer("relative_position_index", index)
 
     def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Return a tensor like windows: (n_clips, n_windows, n_tokens, channels)."""
@@ -275,21 +281,6 @@ def _joined(windows: Tensor, window: Sequence[int], shape: Sequence[int]) -> Ten
     counts = [n // size for n, size in zip(shape[1:4], window, strict=True)]
     x = windows.unflatten(2, window).unflatten(1, counts)
     return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(shape)
-
-
-def _relative_positions(window: Sequence[int]) -> Tensor:
-    """Return the entry in the bias table for each two tokens of a window.
-
-    Returns
-    -------
-    index : tensor of shape (n_tokens, n_tokens), int64
-    """
-    axes = [torch.arange(size) for size in window]
-    places = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
-    index = torch.zeros(1, dtype=torch.int64)
-    for place, size in zip(places, window, strict=True):
-        index = index * (2 * size - 1) + place[:, None] - place[None] + size - 1
-    return index
 
 
 def _mask(sizes: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> Tensor:
