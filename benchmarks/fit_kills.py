@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import shutil
 import signal
@@ -118,15 +117,19 @@ def _run(
     with modules_found():
         process = context.Process(target=fit_and_tell, args=(checkpoint, number, there))
         process.start()
-    there.close()
-    here.recv()
-    if not here.poll(seconds):
-        os.kill(process.pid or 0, signal.SIGKILL)
     try:
-        bits, duration = here.recv()
-    except EOFError:
-        bits, duration = b"", 0.0
-    process.join()
+        there.close()
+        here.recv()
+        if not here.poll(seconds):
+            process.kill()
+        try:
+            bits, duration = here.recv()
+        except EOFError:
+            bits, duration = b"", 0.0
+        process.join()
+    finally:
+        process.kill()
+        process.join()
     if not bits and process.exitcode != -signal.SIGKILL:
         raise RuntimeError(f"A fit failed with exit code {process.exitcode}.")
     return bits, duration
