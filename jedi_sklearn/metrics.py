@@ -1,4 +1,4 @@
-"""How good experts, students and teachers are."""
+"""Scores of experts, students and teachers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def evaluate(estimator: Any, X: Any, y: Any) -> pd.DataFrame:
 
 
 def table_of(scored: Mapping[str, Scored]) -> pd.DataFrame:
-    """Return the table of `evaluate` of what the models said of each dataset."""
+    """Return the table of `evaluate` from the scores of each dataset."""
     rows = {}
     for name, dataset in scored.items():
         codes = dataset.codes
@@ -106,12 +106,12 @@ def _mean_average_precision(
 
 
 class Scored(NamedTuple):
-    """What the models of a dataset say of its labelled rows.
+    """Scores of the labelled rows of a dataset by its models.
 
     Attributes
     ----------
     labels : Labels
-        Of these rows, as y has them.
+        Labels of these rows, as y has them.
     classes : ndarray of shape (n_classes,)
         The labels that the models know, as the student writes them.
     scores : dict of str to ndarray of shape (n_rows, n_classes)
@@ -132,7 +132,7 @@ class Scored(NamedTuple):
 
 
 def score_labelled(estimator: Any, X: Any, y: Any) -> dict[str, Scored]:
-    """Return what experts, students and teachers say of the labelled rows.
+    """Return the scores of the labelled rows by experts, students and teachers.
 
     Rows that could not be embedded are left out.
 

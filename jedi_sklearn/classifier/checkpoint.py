@@ -125,8 +125,8 @@ def keep_fit(
     digests : mapping of str to FitDigest
         Everything that the fit depends on.
     is_one_of_many : bool
-        Whether the directory is for several fits, each of which has one of its own in
-        it; else for this alone.
+        Whether the directory is shared by several fits, each with its own directory
+        in it.
 
     Raises
     ------

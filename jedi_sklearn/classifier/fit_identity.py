@@ -68,7 +68,7 @@ def digests_of(
     targets : Targets
         The labels as they are reported.
     resume_from : FitState or None
-        From which the fit goes on.
+        State that the fit continues.
 
     Raises
     ------

@@ -92,14 +92,14 @@ class JEDIClassifier(
     gamma : float, default=0.4
         Weight of the distillation.
     teacher_input : str, default="adjusted"
-        What of the experts the teachers see (section 5.1): "adjusted" and "base",
-        the embeddings after and before their adjustment; "predictions", the scores
-        that all students give; or "adjusted+predictions".
+        Input of the teachers (section 5.1): "adjusted" or "base", the embeddings
+        after or before their adjustment; "predictions", the scores of all students;
+        or "adjusted+predictions".
     teacher_start : {"expert", "random"}, default="expert"
-        Whether a teacher starts as its expert's head, with which it agrees before
-        the first step, or at random, as in the paper; see Notes.
+        Initial weights of a teacher: those of its expert's head, with which it then
+        agrees before the first step, or random ones, as in the paper; see Notes.
     distill_from : {"all", "own"}, list of str or None, default="all"
-        The datasets on whose rows students learn from their teachers (section 5.2):
+        Datasets on whose rows students learn from their teachers (section 5.2):
         all, each student's own, those that are named, or none.
     student_loss, teacher_loss : str or callable
         Classification losses, default of both "cross_entropy"; the paper has for
@@ -113,19 +113,19 @@ class JEDIClassifier(
         teachers, of shape (n_rows, n_classes), and the temperature, and returns one
         value a row.
     temperature : float, default=1.0
-        Of the softening.
+        Temperature of the softened predictions in the distillation.
     target_temperature : float or None, default=0.3
-        Of the teachers' predictions alone, which are sharper where it is below
-        `temperature`; None is the same, as in the paper; see Notes.
+        Temperature of the teachers' predictions. Below `temperature` it makes them
+        sharper. None is `temperature`, as in the paper; see Notes.
     target_dropout : bool, default=False
-        Whether what students learn from teachers is taken under dropout, in the
-        joint schedule; see Notes.
+        Whether the targets of students are computed under dropout, in the joint
+        schedule; see Notes.
     target_gradient : bool, default=False
         Whether the distillation also moves teachers towards students, in the joint
         schedule; see Notes.
     class_weight : mapping, "balanced" or None, default=None
-        How much a labelled row counts in the two classification losses by its label,
-        and where heads are fitted that take weights. "balanced" gives all classes of
+        Weights of labelled rows by their labels, in the two classification losses
+        and in the fit of heads that take weights. "balanced" gives all classes of
         a dataset the same sum. A mapping of datasets to "balanced", None or a
         mapping of labels to weights is for some; with one dataset, a mapping of its
         labels.
@@ -142,14 +142,14 @@ class JEDIClassifier(
         student takes embeddings as its expert makes them. The paper does not; see
         Notes.
     schedule : {"joint", "alternating"}, default="joint"
-        How students and teachers take turns (section 3.1): all together, or rounds
+        Order of the training (section 3.1): students and teachers together, or rounds
         in which teachers are trained with the students fixed, then students with
         the teachers and their targets fixed.
     n_rounds : int, default=5
-        Of the alternating schedule, which share out `max_epochs`. One round is the
-        usual distillation in two stages.
+        Number of rounds of the alternating schedule, which share `max_epochs`. One
+        round is the usual distillation in two stages.
     restart_rounds : bool, default=False
-        Whether each turn of the alternating schedule trains from the first weights
+        Whether each turn of the alternating schedule trains from the initial weights
         instead of the last ones.
     warmup_epochs : int, default=0
         Epochs of the joint schedule before the distillation begins. The paper has
@@ -160,17 +160,17 @@ class JEDIClassifier(
     batch_size : int, default=128
         Rows in a step. The paper does not say.
     labelled_share : float, default=0.5
-        Where fewer of all rows than this share have labels, every batch gets
-        labelled rows on top, so many that on average they make it up; see Notes.
+        Lowest share of labelled rows in a batch, on average. If fewer of all rows are
+        labelled, every batch gets further labelled rows; see Notes.
     learning_rate : float or "auto", default="auto"
-        Of AdamW. "auto" is 4e-3 for up to 500 features of all experts together, and
+        Learning rate of AdamW. "auto" is 4e-3 for up to 500 features in total, and
         falls with the square of their number for more: 2e-5 for the paper's 7168. The
         paper has 1e-5; see Notes.
     learning_rate_decay : {"cosine", "constant"}, default="cosine"
-        Whether the learning rate falls to zero over the epochs, along a half cosine,
-        or stays, as in the paper; see Notes.
+        Course of the learning rate over the epochs: a half cosine down to zero, or
+        constant, as in the paper; see Notes.
     weight_decay : float, default=0.1
-        Of AdamW. The paper has 3e-3; see Notes.
+        Weight decay of AdamW. The paper has 3e-3; see Notes.
     early_stopping : bool, default=False
         Whether to keep the weights of the epoch with the best mean accuracy of the
         students on validation rows: ``X_val``, or else an inner split of what fit is
@@ -183,10 +183,9 @@ class JEDIClassifier(
         as for early stopping, becomes that expert. A frozen expert that has seen
         these rows looks better than it is: give others as ``X_val``.
     validation_fraction : float, default=0.1
-        Of each dataset's labelled rows, for the inner split.
+        Share of each dataset's labelled rows in the inner split.
     memory : str, Path, EmbeddingStore, joblib.Memory or None, default=None
-        Where to keep what frozen experts make of the rows, across processes and
-        sessions: an :class:`~jedi_sklearn.embeddings.EmbeddingStore`, or the
+        Storage of the embeddings by frozen experts across processes and sessions: an :class:`~jedi_sklearn.embeddings.EmbeddingStore`, or the
         directory of one. What is kept need not fit into memory to be trained on.
         Within a process, a frozen expert embeds the rows of a :class:`MultiDataset`
         once in any case; a search with ``n_jobs`` needs memory for the same.
@@ -207,14 +206,14 @@ class JEDIClassifier(
     device : str, default="auto"
         A device of torch; "auto" is CUDA where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the embeddings in training and of the matrix products; weights, losses and
-        what is predicted are float32 in any case. "auto" is bfloat16 for experts with
+        Precision of the embeddings in training and of the matrix products; weights,
+        losses and predictions are float32 in any case. "auto" is bfloat16 for experts with
         1024 features and more together, on hardware that multiplies it faster.
     n_jobs : int or None, default=None
         Number of experts that are fitted or run at once, as in joblib; threads,
         unless :func:`joblib.parallel_backend` says otherwise.
     random_state : int, RandomState instance or None, default=None
-        Of everything random: first weights, shuffles, dropout, and every
+        Seed of everything random: initial weights, shuffles, dropout, and every
         ``random_state`` of the experts that is None. The global random states are
         never used; None draws a seed from the operating system.
     warm_start : bool, default=False
@@ -482,9 +481,9 @@ class JEDIClassifier(
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Labels; -1 (integers), None or NaN mark unlabelled rows.
         sample_weight : mapping or array-like of shape (n_samples,), optional
-            How much each row counts in all terms of the loss, its dataset's size
-            in Eq. (2) included, and where heads are fitted that take weights,
-            whatever these request in metadata routing. A dataset that a mapping
+            Weight of each row in all terms of the loss, in its dataset's size in
+            Eq. (2), and in the fit of heads that take weights, whatever these
+            request in metadata routing. A dataset that a mapping
             leaves out has weights of 1.
         X_val, y_val : same as X and y, optional
             Rows on which students and teachers are scored after every epoch, for
@@ -674,7 +673,7 @@ class JEDIClassifier(
         y : mapping, MultiTarget or array-like of shape (n_samples,)
             Unlabelled rows are left out.
         sample_weight : mapping or array-like of shape (n_samples,), optional
-            How much each row counts in its dataset's accuracy.
+            Weight of each row in its dataset's accuracy.
 
         Returns
         -------

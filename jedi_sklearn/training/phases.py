@@ -106,7 +106,7 @@ def run_phases(
     Returns
     -------
     net : JointNet
-        Of the last phase.
+        Net of the last phase.
     history : list of dict
         Records of all epochs.
     problem : Warning or None

@@ -61,14 +61,14 @@ class Trained:
     Attributes
     ----------
     weights : Weights
-        On features as they are in the rows, before any scaling.
+        Weights that apply to features as they are in the rows, before any scaling.
     history : DataFrame
         See `history_frame`.
     expert_is_better : list of bool
         For each student, whether its expert is at least as good on its validation
         rows; False where it has none.
     scaling : Scaling
-        Of the features in training.
+        Scaling of the features in training.
     problem : Warning or None
         Reason for an early end that nobody asked for.
     """
@@ -104,7 +104,7 @@ def train(
     objective : Objective
     config : TrainingConfig
     scaling : Scaling, optional
-        Of the features; by default one that standardises them, if that is wanted.
+        Scaling of the features; by default one that standardises them, if configured.
     monitors : Monitors, optional
 
     Returns

@@ -27,7 +27,7 @@ class TellEpochs(Callback):
     trained : callable
         Takes a net and the records of all epochs, and returns what is trained.
     records : sequence of dict
-        Of the epochs that were done before.
+        Records of the epochs before a resumption.
     """
 
     keeps_state = False

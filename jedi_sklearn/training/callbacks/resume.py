@@ -33,7 +33,7 @@ class Saving(NamedTuple):
     write : callable
         Takes a `State`, which can be pickled.
     last : State or None
-        What was written before, to go on from.
+        State at which the training resumes.
     epochs : int or None
         Number of epochs after which it is written.
     minutes : float
@@ -167,10 +167,9 @@ def _with_state(net: Any) -> list[Callback]:
 
 
 def _state_of(callback: Callback) -> State:
-    """Return what of a callback is data, which may have changed as it went.
+    """Return the attributes of a callback that are data, or that can give theirs.
 
-    Of other objects, the state of those that can give theirs, such as a scheduler of
-    the learning rate.
+    A scheduler of the learning rate, for example, has a ``state_dict``.
     """
     attributes = vars(callback)
     return _plain(attributes) | {

@@ -22,7 +22,7 @@ class Validation(NamedTuple):
     rows : TrainingRows
         Only the labelled ones are looked at.
     expert_accuracy : list of float
-        Of each student's expert on its rows here, NaN where there are none.
+        Accuracy of each student's expert on its rows here, NaN where there are none.
     """
 
     rows: TrainingRows
