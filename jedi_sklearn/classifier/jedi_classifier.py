@@ -185,19 +185,20 @@ class JEDIClassifier(
     validation_fraction : float, default=0.1
         Share of each dataset's labelled rows in the inner split.
     memory : str, Path, EmbeddingStore, joblib.Memory or None, default=None
-        Storage of the embeddings by frozen experts across processes and sessions: an :class:`~jedi_sklearn.embeddings.EmbeddingStore`, or the
-        directory of one. What is kept need not fit into memory to be trained on.
+        Storage of the embeddings by frozen experts, for all processes and sessions:
+        an :class:`~jedi_sklearn.embeddings.EmbeddingStore`, or the directory of one.
+        Training reads from it what does not fit into memory.
         Within a process, a frozen expert embeds the rows of a :class:`MultiDataset`
         once in any case; a search with ``n_jobs`` needs memory for the same.
     checkpoint : str, Path or None, default=None
-        Directory in which fit writes down how far it is: fitted experts, and all that
+        Directory in which fit saves its progress: fitted experts, and everything that
         the rest of the training depends on. Called again with the same data and
-        parameters it goes on from there and ends, on a CPU, in the same bits as one
-        that nothing disturbed; once it has ended, its result is read. Other data or
-        parameters are refused. A clone, as those of a search, and with `warm_start`
-        every fit, has a directory of its own in there, so that a search that is run
-        again has its finished fits at once. What is written are pickles: name a
-        directory to which only you can write.
+        parameters, fit resumes there and ends, on a CPU, in the same bits as an
+        undisturbed one; the result of a finished fit is read. Other data or
+        parameters are refused. A clone, as in a search, and with `warm_start` every
+        fit, has a directory of its own in there, so that a repeated search has its
+        finished fits at once. The files are pickles: name a directory to which only
+        you can write.
     checkpoint_epochs : int or None, default=None
         Number of epochs after which the training is written down.
     checkpoint_minutes : float, default=5
@@ -207,8 +208,8 @@ class JEDIClassifier(
         A device of torch; "auto" is CUDA where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the embeddings in training and of the matrix products; weights,
-        losses and predictions are float32 in any case. "auto" is bfloat16 for experts with
-        1024 features and more together, on hardware that multiplies it faster.
+        losses and predictions are float32 in any case. "auto" is bfloat16 for experts
+        with 1024 features in total or more, on hardware that multiplies it faster.
     n_jobs : int or None, default=None
         Number of experts that are fitted or run at once, as in joblib; threads,
         unless :func:`joblib.parallel_backend` says otherwise.
