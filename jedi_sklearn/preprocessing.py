@@ -15,7 +15,7 @@ from .inputs.feature_names import common_names, set_features
 from .inputs.multidataset import MultiDataset
 from .inputs.read_x import as_multidataset, is_row_wise
 from .inputs.read_y import check_kinds, read_targets
-from .utils.diagram import per_dataset_block
+from .utils.diagram import parallel
 from .utils.errors import named_errors
 
 __all__ = ["PerDataset"]
@@ -183,4 +183,8 @@ class PerDataset(  # type: ignore[call-arg]  # of a class without types
         return tags
 
     def _sk_visual_block_(self) -> Any:
-        return per_dataset_block(self)
+        if not hasattr(self, "transformers_"):
+            return parallel(["transformer"], [self.transformer])
+        fitted = self.transformers_
+        # scikit-learn takes the text before the colon for the name of a parameter.
+        return parallel([f"transformer: {name}" for name in fitted], fitted.values())

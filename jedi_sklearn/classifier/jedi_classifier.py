@@ -41,8 +41,8 @@ from ..models.distilled_classifier import DistilledClassifier
 from ..models.versioned_state import VersionedState
 from ..models.weights import Branch
 from ..utils.device import available_device
-from ..utils.diagram import classifier_block
 from ..utils.fit_task import CallbackSupportMixin, begin_fit, with_callbacks
+from .diagram import classifier_block
 from .fit_identity import kept_fit
 from .fit_state import FitInputs, FitState
 from .parameters import WITHOUT_INFLUENCE, check_parameters, check_sources

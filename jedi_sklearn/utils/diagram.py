@@ -6,43 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def classifier_block(classifier: Any) -> Any:
-    """Return the experts side by side and, after fit, the students below them.
-
-    Parameters
-    ----------
-    classifier : JEDIClassifier
-    """
-    if not hasattr(classifier, "students_"):
-        if classifier.experts is None:
-            default = box("MLPEncoder", "MLPEncoder()")
-            return parallel(["each labelled dataset"], [default])
-        names, estimators = zip(*classifier.experts, strict=True)
-        return parallel(names, estimators)
-    experts, students = classifier.experts_, classifier.students_
-    kept = classifier.kept_experts_
-    captions = ["is its expert" if name in kept else None for name in students]
-    boxes = [
-        box("student", student, caption)
-        for student, caption in zip(students.values(), captions, strict=True)
-    ]
-    return serial([parallel(experts, experts.values()), parallel(students, boxes)])
-
-
-def per_dataset_block(transformer: Any) -> Any:
-    """Return the transformers of all datasets or, before fit, the one to be cloned.
-
-    Parameters
-    ----------
-    transformer : PerDataset
-    """
-    if not hasattr(transformer, "transformers_"):
-        return parallel(["transformer"], [transformer.transformer])
-    fitted = transformer.transformers_
-    # scikit-learn takes the text before the colon for the name of a parameter.
-    return parallel([f"transformer: {name}" for name in fitted], fitted.values())
-
-
 def serial(blocks: Iterable[Any]) -> Any:
     """Return blocks or estimators one below the other."""
     return _block("serial", list(blocks))
