@@ -92,7 +92,7 @@ def accuracies_of_plain(
     rows = Rows(
         torch.from_numpy(scaling.apply(laid_out.features)),
         torch.repeat_interleave(torch.tensor(laid_out.n_rows)),
-        torch.from_numpy(laid_out.of_labels[0]),
+        torch.from_numpy(laid_out.row_labels[0]),
     )
     network = _plain_network(problem, widths, scaling, seed)
     optimizer = torch.optim.AdamW(

@@ -47,6 +47,7 @@ def check_same(arrays: Sequence[npt.NDArray], device: str) -> None:
         return
     sums = [np.abs(array).sum(dtype=np.float64) for array in arrays]
     mine = torch.tensor(sums, device=device)
+    # Equal if the smallest is the largest, also for those who have it right.
     least, most = mine.clone(), mine.clone()
     dist.all_reduce(least, dist.ReduceOp.MIN)
     dist.all_reduce(most, dist.ReduceOp.MAX)

@@ -26,8 +26,8 @@ def history_frame(
     ----------
     epochs : sequence of mapping
         Records of the net: ``train_loss``, ``terms`` (means over the rows, one row for
-        each of `TERMS`) and possibly those of `VALIDATION`. Interrupted epochs, which
-        lack some, are left out.
+        each of `TERMS`) and possibly those of `VALIDATION`. Interrupted epochs
+        are left out.
     names : sequence of str
         Names of the students' datasets.
 
@@ -40,6 +40,7 @@ def history_frame(
     """
     scored = any(VALIDATION[0] in epoch for epoch in epochs)
     recorded = {"train_loss", "terms", *(VALIDATION if scored else ())}
+    # An interrupted epoch has no means yet.
     epochs = [epoch for epoch in epochs if recorded <= epoch.keys()]
     columns: dict[tuple[str, str], list[float]] = {
         ("loss", "all"): [epoch["train_loss"] for epoch in epochs]

@@ -30,6 +30,7 @@ def hinge(scores: Tensor, labels: Tensor) -> Tensor:
     :func:`sklearn.metrics.hinge_loss`.
     """
     own = scores.gather(1, labels[:, None])
+    # The own class at -inf leaves the maximum to the others.
     others = scores.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
     return F.relu(1.0 + others - own.squeeze(1))
 
@@ -52,7 +53,8 @@ def squared_hinge(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _one_vs_rest_violations(scores: Tensor, labels: Tensor) -> Tensor:
-    signs = -torch.ones_like(scores)
+    """Return max(0, 1 - sign * score), with sign 1 for the own class, else -1."""
+    signs = -torch.ones_like(scores)  # (n_rows, n_classes)
     signs.scatter_(1, labels[:, None], 1.0)
     return F.relu(1.0 - signs * scores)
 
@@ -72,6 +74,7 @@ def soft_cross_entropy(scores: Tensor, targets: Tensor, temperature: float) -> T
 
 def soft_kl(scores: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """`soft_cross_entropy` less the entropy of the softened targets, (n_rows,)."""
+    # In logarithms, which stay finite where a probability is 0.
     wanted = F.log_softmax(targets / temperature, dim=1)
     given = F.log_softmax(scores / temperature, dim=1)
     return (wanted.exp() * (wanted - given)).sum(dim=1) * temperature**2

@@ -58,8 +58,9 @@ class Batches:
         self.strata = rows.strata
         self._starts = np.cumsum([0, *self.strata])
         self.drawn = _rows_in_an_epoch(self.strata, labelled_share)
-        labels, label_weights = rows.of_labels
+        labels, label_weights = rows.row_labels
         datasets = np.repeat(np.arange(len(rows.n_rows)), rows.n_rows)
+        # Stacked by dtype: a batch is then two kernels besides that of the features.
         self._weights = np.stack([rows.weights, label_weights])
         self._weights_on_device = torch.from_numpy(self._weights).to(device)
         numbers = np.stack([labels, datasets])
@@ -166,12 +167,14 @@ class Batches:
         offsets = torch.rand(
             len(rows), generator=self.generator, dtype=torch.float64
         ).numpy()
+        # Position of every row in the epoch, from 0 to about 1; rows are sorted by it.
         places = [
             (np.arange(len(part)) + offset) / max(1, len(part))
             for part, offset in zip(rows, offsets, strict=True)
         ]
         in_order = np.concatenate(rows)[np.concatenate(places).argsort()]
         chosen = [np.sort(part) for part in np.array_split(in_order, len(self))]
+        # Sums in double precision: there can be millions of rows.
         weights, label_weights = self._weights
         return Epoch(
             [torch.from_numpy(part) for part in chosen],
@@ -193,6 +196,7 @@ class Batches:
         return self._of_rows(chosen, on_device, borders)
 
     def _of_rows(self, chosen: Tensor, on_device: Tensor, borders: list[int]) -> Batch:
+        # A labelled and an unlabelled stratum for each dataset.
         starts, ends_labelled, ends = borders[:-1:2], borders[1::2], borders[2::2]
         labelled = list(map(slice, starts, ends_labelled))
         labels, datasets = self._numbers_on_device.index_select(1, on_device)

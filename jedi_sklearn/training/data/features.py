@@ -79,7 +79,7 @@ class LazyFeatures:
             for (first, last), embedding in zip(
                 pairwise(self._columns), part, strict=True
             ):
-                columns = taken[places, first:last]
+                columns = taken[places, first:last]  # a view: rows are copied once
                 if isinstance(embedding, np.ndarray):
                     _gather(embedding, in_part, columns)
                 else:
@@ -102,7 +102,8 @@ class LazyFeatures:
     def _of_datasets(
         self, rows: RowNumbers
     ) -> Iterator[tuple[slice, Sequence[Any], RowNumbers]]:
-        """Yield the places of each dataset's rows, its part, and the rows in that."""
+        """Yield each dataset's slice of `rows`, its embeddings, and its own numbers."""
+        # In ascending order, the rows of a dataset are a slice of `rows`.
         borders = np.searchsorted(rows, self._starts)
         for number, (first, last) in enumerate(pairwise(borders)):
             if first < last:
@@ -216,7 +217,7 @@ class StreamedFeatures:
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Copy a tensor to a device, which goes on with its work meanwhile."""
     if torch.device(device).type == "cuda":
-        tensor = tensor.pin_memory()
+        tensor = tensor.pin_memory()  # only pinned memory is copied asynchronously
     return tensor.to(device, non_blocking=True)
 
 

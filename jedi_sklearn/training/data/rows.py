@@ -57,8 +57,9 @@ class TrainingRows(NamedTuple):
         ]
 
     @property
-    def of_labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def row_labels(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Label and label weight of each row: -1 and 0 for an unlabelled row."""
+        # -1 is no class: a loss would fail on it if an unlabelled row came in.
         labels = np.full(len(self.weights), -1)
         weights = np.zeros_like(self.weights)
         for start, of_rows, of_classes in zip(
@@ -107,13 +108,14 @@ def stack_rows(
     orders, labels, row_weights, class_weights = [], [], [], []
     for code, weight, n in zip(codes, weights, n_rows, strict=True):
         code = np.full(n, -1) if code is None else code
+        # A stable sort keeps the given order among the labelled and the unlabelled.
         order = np.argsort(code < 0, kind="stable")
         labelled = order[: np.count_nonzero(code >= 0)]
         orders.append(order)
         labels.append(code[labelled].astype(np.int64))
         row_weights.append(weight.rows[order])
         class_weights.append(weight.labels[labelled].astype(np.float32))
-    features = LazyFeatures(embeddings, orders)
+    features = LazyFeatures(embeddings, orders)  # (all rows, features of all experts)
     n_bytes = features.shape[0] * features.shape[1] * np.dtype(np.float32).itemsize
     relative = np.concatenate(row_weights, dtype=np.float64)
     return TrainingRows(

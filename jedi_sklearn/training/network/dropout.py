@@ -27,7 +27,7 @@ class Dropout:
     units_per_class : float
         The k of Eq. (4), which gives the rate of each teacher's input.
     generator : torch.Generator
-        On the device of the network.
+        Generator on the device of the network.
     """
 
     adjustment: float
@@ -57,7 +57,7 @@ class Dropout:
         """
         if not any(rates):
             return TeacherMasks(rates)
-        # One kernel draws for all teachers.
+        # One kernel draws for all teachers; their numbers are views of it.
         lengths = [rows.stop - rows.start for rows in own]
         drawn = draw((sum(lengths), n_inputs), self.generator).split(lengths)
         return TeacherMasks(rates, drawn, [rows.start for rows in own])
@@ -155,6 +155,7 @@ def mask_of(drawn: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
     dtype : torch.dtype
         Dtype of the mask.
     """
+    # One level at least, so that the scale is finite.
     n_levels = max(1, round((1.0 - rate) * LEVELS))
     mask = torch.empty(drawn.shape, dtype=dtype, device=drawn.device)
     # Compares straight into the mask, which saves a cast of booleans.

@@ -100,10 +100,7 @@ class JointNetwork(nn.Module):
             else self.dropout.teacher_masks(rates, own, joint.shape[1])
         )
         students, teachers = self._scores(
-            adjusted,
-            self._student_parts(student_rows),
-            joint,
-            self._teacher_parts(teacher_rows, masks, joint.dtype),
+            adjusted, student_rows, joint, teacher_rows, masks
         )
 
         targets: list[Tensor] | None
@@ -111,14 +108,13 @@ class JointNetwork(nn.Module):
             targets = None
         elif self.teacher_input.fixed_targets:
             targets = self.first.targets(features)
-        elif not noisy:
+        elif not noisy:  # clean
             with torch.set_grad_enabled(moving and torch.is_grad_enabled()):
                 targets = self._clean_scores(features, change)
-        elif moving:
-            # One product gave the scores of both terms.
+        elif moving:  # under dropout: one product gave the scores of both terms
             targets = teachers
             teachers = [target[rows] for target, rows in zip(targets, own, strict=True)]
-        else:
+        else:  # under dropout, without gradient
             targets = self._with_other_rows(teachers, joint, own, masks)
         return Scores(students, teachers, targets)
 
@@ -144,7 +140,7 @@ class JointNetwork(nn.Module):
         return torch.cat([*embeddings, *predictions], dim=1)
 
     def _student_parts(self, rows: Sequence[slice]) -> list[Part]:
-        """Return the part of the adjusted embeddings that each head sees."""
+        """Return each head's part of the adjusted embeddings: those of its expert."""
         return [
             Part(of_head, self.columns[expert])
             for of_head, expert in zip(rows, self.experts, strict=True)
@@ -162,15 +158,18 @@ class JointNetwork(nn.Module):
     def _scores(
         self,
         adjusted: Tensor,
-        student_parts: list[Part],
+        student_rows: Sequence[slice],
         joint: Tensor,
-        teacher_parts: list[Part],
+        teacher_rows: Sequence[slice],
+        masks: TeacherMasks,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the scores of students and of teachers on their parts.
+        """Return the scores of students and of teachers, each on its own rows.
 
         Where both see the same matrix they are computed together, so that its gradient
         is filled once instead of being added up from two of its size.
         """
+        student_parts = self._student_parts(student_rows)
+        teacher_parts = self._teacher_parts(teacher_rows, masks, joint.dtype)
         if joint is not adjusted:
             students = linear_on_parts(adjusted, student_parts, self.heads)
             return students, linear_on_parts(joint, teacher_parts, self.teachers)

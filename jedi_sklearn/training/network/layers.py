@@ -57,6 +57,7 @@ class AdjustmentNet(nn.Module):
         self.up = LinearLayer(weights.up)
 
     def forward(self, embedding: Tensor) -> Tensor:
+        # Through (n_rows, n_units): the low rank of M.
         return self.up(F.silu(self.down(embedding)))
 
     def to_numpy(self) -> Adjustment:
@@ -138,6 +139,8 @@ class _LinearOnParts(torch.autograd.Function):
                     own.addmm_(g, kernel.T)
                 else:
                     own.addcmul_(g @ kernel.T, part.mask)
+        # Weights that are not trained in this phase, and those of teachers where only
+        # students are distilled, cost no product.
         of_kernels = [
             x.T @ g if wanted else None
             for x, g, wanted in zip(inputs, gradients, needed[2 : 2 + n], strict=True)

@@ -151,6 +151,7 @@ def _moments(features: Features) -> tuple[Vector, Vector]:
         part_mean = part.mean(dim=0)
         squares += part.sub_(part_mean).square_().sum(dim=0).numpy()
         difference = part_mean.numpy() - mean
+        # Share of the part among all rows up to its end.
         share = len(part) / (start + len(part))
         squares += difference**2 * start * share
         mean += difference * share
