@@ -22,11 +22,12 @@ from .losses import joint_loss
 
 
 class JointNet(NeuralNet):
-    """Trains a `JointNetwork`; skorch owns the loop and the callbacks.
+    """Net that trains a `JointNetwork`; skorch owns the loop and the callbacks.
 
-    Differs from its base in what a batch is, in the loss, and in that the history
-    is written once an epoch instead of once a batch, which leaves the device to
-    run ahead.
+    Three things differ from its base. A batch comes whole from `Batches`, not row by
+    row from a DataLoader, which would take ten times as long. The loss is that of
+    Eq. (1) over all datasets. The history is written once an epoch instead of once a
+    batch: a number read from a GPU makes Python wait for it at every step.
 
     Parameters
     ----------
@@ -35,8 +36,8 @@ class JointNet(NeuralNet):
     criterion : callable
         Returns the `Objective`.
     distils : callable
-        Says of an epoch's number whether students learn from teachers in it, the
-        first being 1.
+        Takes the number of an epoch, the first being 1, and returns whether students
+        learn from teachers in it.
     **kwargs
         Further parameters of :class:`skorch.NeuralNet`.
     """
@@ -104,6 +105,8 @@ class JointNet(NeuralNet):
         datasets = self.module_.datasets
         loss, terms = joint_loss(self.criterion_, scores, batch, datasets)
         loss.backward()
+        # Summed over processes before the step, so that all of them take the same one;
+        # the loss is a mean over the rows of all.
         weights = self.module_.parameters()
         add_up([weight.grad for weight in weights if weight.grad is not None])
         return {
@@ -122,7 +125,8 @@ class JointNet(NeuralNet):
     ) -> None:
         if iterator is None:
             return
-        # Once an epoch: it walks through all modules.
+        # Once an epoch, as it walks through all modules: at every step, as skorch does
+        # it, it would be half of the cost of a step of a small network.
         self._set_training(training)
         self.sums_.zero_()
         if self._can_replay(iterator):
@@ -138,9 +142,9 @@ class JointNet(NeuralNet):
         self._record(self.sums_.cpu(), epoch)
 
     def _batches_left(self, batches: Batches, epoch: Epoch) -> Iterator[Batch]:
-        """Yield the batches of an epoch, those left out that are done already.
+        """Yield the batches of an epoch that a resumed training has not done yet.
 
-        Meanwhile `position_` says which is done when the one that was yielded is.
+        `position_` is the place after the batch that was yielded last.
         """
         n_done = 0
         if self.position_ is not None:
@@ -161,9 +165,11 @@ class JointNet(NeuralNet):
         return Position(shuffles, 0, torch.zeros_like(self.sums_))
 
     def _can_replay(self, batches: Batches) -> bool:
-        """Say whether steps can be recorded.
+        """Say whether steps can be recorded as a CUDA graph.
 
-        Neither a callback nor a loss of the user's own may want a number of a step.
+        A replay runs no Python: no callback may look at a step, no loss may be a
+        user's own, all features must be on the device, and processes cannot add up
+        their gradients in between.
         """
         return (
             torch.device(self.device).type == "cuda"
@@ -203,7 +209,14 @@ class JointNet(NeuralNet):
         self.sums_ += step["terms"]
 
     def _record(self, terms: Tensor, epoch: Epoch) -> None:
-        """Write the means of an epoch into the history, from sums over its rows."""
+        """Write the means of an epoch into the history.
+
+        Parameters
+        ----------
+        terms : Tensor of shape (5, n_students)
+            Sums over the rows, one row for each of `TERMS`.
+        epoch : Epoch
+        """
         objective = self.criterion_
         factors = terms.new_tensor([objective.alpha, objective.beta, objective.gamma])
         loss = (factors @ terms[:3]).sum() / epoch.n_rows
