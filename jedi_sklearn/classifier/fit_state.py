@@ -83,9 +83,9 @@ class FitState:
 
         Their scaling, their sizes and their history take the place of these.
         """
-        return replace(
-            self, scaling=None, sizes={}, kept_experts=[], history=self.history[:0]
-        )
+        # Columns go too: the next fit need not have validation rows.
+        nothing = self.history.iloc[:0, :0]
+        return replace(self, scaling=None, sizes={}, kept_experts=[], history=nothing)
 
     def __getstate__(self) -> dict[str, Any]:
         # Not every format of files knows pandas.

@@ -373,6 +373,19 @@ def test_warm_start__with_another_teacher_input__is_refused_by_name(data, other)
     clf.set_params(warm_start=False).fit(*data)
 
 
+def test_warm_start__history_is_that_of_the_last_fit(data):
+    X, y = data
+    clf = small_classifier(warm_start=True).fit(X, y, X_val=X, y_val=y)
+    scored = clf.history_
+    clf.fit(X, y)
+    plain = small_classifier().fit(X, y).history_
+    assert len(scored.columns) > len(clf.history_.columns)
+    assert list(clf.history_.columns) == list(plain.columns)
+    assert clf.history_.columns.names == plain.columns.names
+    assert clf.history_.index.equals(plain.index)
+    assert np.isfinite(clf.history_.to_numpy()).all()
+
+
 def test_warm_start__random_teachers__do_not_start_anew(data):
     params = {"standardize": False, "teacher_start": "random", "warm_start": True}
     clf = small_classifier(**params).fit(*data)
