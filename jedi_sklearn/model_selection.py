@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 
-from .inputs.read_x import as_multidataset, is_row_wise
+from .inputs.multidataset import is_row_wise
+from .inputs.read_x import as_multidataset
 from .inputs.read_y import read_targets
 from .utils.accepted import invalid
 

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .inputs.containers import has_dataset_level, take_rows
 from .inputs.feature_names import common_names, set_features
-from .inputs.multidataset import MultiDataset
-from .inputs.read_x import as_multidataset, is_row_wise
+from .inputs.multidataset import MultiDataset, is_row_wise
+from .inputs.read_x import as_multidataset
 from .inputs.read_y import check_kinds, read_targets
 from .utils.diagram import parallel
 from .utils.errors import named_errors

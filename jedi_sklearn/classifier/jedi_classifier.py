@@ -22,8 +22,8 @@ from ..experts.embed import Embedding
 from ..experts.expert import split_expert, take_sparse
 from ..inputs.checks import check_has_student, check_same_students
 from ..inputs.feature_names import check_features, set_features
-from ..inputs.multidataset import MultiDataset, Part
-from ..inputs.read_x import as_students_rows, check_further, is_row_wise
+from ..inputs.multidataset import MultiDataset, Part, is_row_wise
+from ..inputs.read_x import as_students_rows, check_further
 from ..inputs.read_y import (
     Targets,
     check_classes,
@@ -758,7 +758,6 @@ class JEDIClassifier(
         """
         from ..inspection._model_card import write_card
 
-        check_is_fitted(self)
         left_out = {"experts", *WITHOUT_INFLUENCE}  # experts have a table of their own
         params = self.get_params(deep=False).items()
         shown = {name: value for name, value in params if name not in left_out}
@@ -785,19 +784,29 @@ class JEDIClassifier(
         check_features(self, X, datasets)
         for name in datasets:
             check_has_student(name, list(self.students_))
+        store = as_store(self.memory)
         scores = {}
         for table, rows in datasets.parts():
             student = self.students_[table.name]
-            embeddings, there = self._embed(student.branches, (table, rows))
+            embeddings, there = self._embed(student.branches, (table, rows), store)
             scores[table.name] = np.full((len(rows), len(student.classes_)), np.nan)
             scores[table.name][there] = student.scores([e[there] for e in embeddings])
         return datasets, scores
 
     def _embed(
-        self, branches: Sequence[Branch], part: Part
+        self, branches: Sequence[Branch], part: Part, store: Any = None
     ) -> tuple[list[Embedding], npt.NDArray[np.bool_]]:
-        """Return rows of a dataset as experts embed them, and which could be."""
-        (embeddings,) = embed_parts(branches, [part], as_store(self.memory))
+        """Return rows of a dataset as experts embed them, and which could be.
+
+        Parameters
+        ----------
+        branches : sequence of Branch
+        part : (Table, ndarray of int)
+        store : EmbeddingStore, optional
+            The one of `memory`, for those who have opened it already.
+        """
+        store = store or as_store(self.memory)
+        (embeddings,) = embed_parts(branches, [part], store)
         return embeddings, ~missing_rows(embeddings)
 
     def _whole_scores(

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import check_has_labels, check_n_rows, check_names
-from .containers import Rows, n_rows_of, order_when_sorted, row_size, take_rows
+from .containers import (
+    Rows,
+    is_mapping,
+    n_rows_of,
+    order_when_sorted,
+    row_size,
+    take_rows,
+)
 from .labels import composite_labels, missing_labels, one_dimensional
 
 
@@ -395,3 +402,8 @@ def _check_name(name: Any) -> None:
             f"Dataset name {name!r} contains '/', which separates a dataset's name "
             "from a label; use another character."
         )
+
+
+def is_row_wise(X: Any) -> bool:
+    """Say whether the rows of X have one order, and results for it are one array."""
+    return isinstance(X, MultiDataset) or not is_mapping(X)

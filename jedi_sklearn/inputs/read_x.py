@@ -70,8 +70,3 @@ def check_further(X: Any, datasets: MultiDataset, known: Sequence[str]) -> None:
                 f"Dataset {name!r} was not in fit, which had {list(known)}; only "
                 "further rows of these can be learnt."
             )
-
-
-def is_row_wise(X: Any) -> bool:
-    """Say whether the rows of X have one order, and results for it are one array."""
-    return isinstance(X, MultiDataset) or not is_mapping(X)

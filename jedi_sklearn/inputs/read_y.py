@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.utils import column_or_1d
 
 from .checks import check_has_labels, check_has_student, check_n_rows, check_names
-from .containers import datasets_of_column, is_column, is_mapping
+from .containers import datasets_of_column, is_column
 from .labels import (
     UNKNOWN,
     Labels,
@@ -18,7 +18,7 @@ from .labels import (
     encode_labels,
     one_dimensional,
 )
-from .multidataset import MultiDataset, MultiTarget
+from .multidataset import MultiDataset, MultiTarget, is_row_wise
 
 
 class Targets(NamedTuple):
@@ -88,8 +88,7 @@ def check_kinds(X: Any, y: Any, what: str = "y") -> None:
     """Raise ValueError where X is a dict of datasets and y one array over all rows."""
     if y is None or isinstance(y, Mapping):
         return
-    is_unordered = is_mapping(X) and not isinstance(X, MultiDataset)
-    if is_unordered and len(X) > 1:
+    if not is_row_wise(X) and len(X) > 1:
         raise ValueError(
             f"X is a mapping of the datasets {list(X)}, in which rows have no common "
             f"order, but {what} is not one; give {what} as a mapping of the same names."

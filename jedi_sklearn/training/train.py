@@ -123,10 +123,9 @@ def train(
     if config.learning_rate == "auto":
         rate = learning_rate_for(rows.features.shape[1])
         config = replace(config, learning_rate=rate)
-    teacher_input = config.teacher_input
 
     def rescaled(weights: Weights, by: Scaling) -> Weights:
-        sees_embeddings = teacher_input.base or teacher_input.adjusted
+        sees_embeddings = config.teacher_input.sees_embeddings
         return by.enter_weights(
             weights, tasks, rows.widths, sees_embeddings=sees_embeddings
         )

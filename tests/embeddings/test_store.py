@@ -32,8 +32,8 @@ from small_fits import weights_of
 from store_worker import noted, notes
 
 from jedi_sklearn import JEDIClassifier, MultiDataset, evaluate, stack_datasets
-from jedi_sklearn.embeddings import EmbeddingStore, UnidentifiedError, fingerprint
-from jedi_sklearn.embeddings._fingerprints import sample_ids
+from jedi_sklearn.embeddings import EmbeddingStore, UnidentifiedError
+from jedi_sklearn.embeddings._fingerprints import fingerprint, sample_ids
 from jedi_sklearn.model_selection import MultiDatasetKFold
 from jedi_sklearn.models import versioned_state as _state
 
